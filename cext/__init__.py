@@ -1,0 +1,1 @@
+"""The fast path: Cython only, no policy, imports nobody outside itself."""

@@ -1,0 +1,38 @@
+"""Buffer: bytes that grow.  The owner frees it; growth that fails empties nothing and is told."""
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport realloc
+from libc.string cimport memcpy
+
+
+cdef struct Buffer:
+    uint8_t* p
+    size_t n
+    size_t room
+
+
+cdef inline bint reserve(Buffer* b, size_t more) noexcept nogil:
+    """Room for ``more`` bytes behind the end, or False when memory is out."""
+    cdef size_t want
+    cdef uint8_t* p
+    if b.room - b.n >= more:
+        return True
+    want = b.room * 2 if b.room else 4096
+    while want - b.n < more:
+        want *= 2
+    p = <uint8_t*>realloc(b.p, want)
+    if p == NULL:
+        return False
+    b.p = p
+    b.room = want
+    return True
+
+
+cdef inline void append(Buffer* b, const void* p, size_t n) noexcept nogil:
+    """``n`` bytes behind the end; room was reserved."""
+    memcpy(b.p + b.n, p, n)
+    b.n += n
+
+
+cdef inline void append_byte(Buffer* b, uint8_t byte) noexcept nogil:
+    b.p[b.n] = byte
+    b.n += 1

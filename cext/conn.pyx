@@ -1,0 +1,147 @@
+"""A flow that has ended → its conn record: Zeek's fields and meanings, and the Community ID.
+
+Community ID, version 1: https://github.com/corelight/community-id-spec
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, strlen
+
+from cext.flow cimport Side
+from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
+from cext.parser cimport protocol
+from cext.record cimport Record, Schema, clear, put_number, put_text, put_word
+from cext.tcp cimport conn_state, stream_bytes
+from cext.types cimport Addr, Time, is_v4, span
+
+cdef Schema CONN = Schema("conn", "Who talked with whom, for how long, and how much.")
+cdef int PROTO = CONN.text("proto", "Transport protocol: tcp, udp, icmp, or unknown_transport.")
+cdef int SERVICE = CONN.text("service", "Protocols recognised in the flow, by content, with commas between.")
+cdef int DURATION = CONN.interval("duration", "From the first packet to the last that counts.")
+cdef int ORIG_BYTES = CONN.count("orig_bytes", "Payload bytes of the originator; for TCP by sequence numbers.")
+cdef int RESP_BYTES = CONN.count("resp_bytes", "Payload bytes of the responder; for TCP by sequence numbers.")
+cdef int CONN_STATE = CONN.text("conn_state", "How the connection went: S0, S1, SF, REJ, S2, S3, RSTO, RSTR, RSTOS0, "
+                                "RSTRH, SH, SHR or OTH, as in Zeek.")
+cdef int LOCAL_ORIG = CONN.bool("local_orig", "The originator is in a local network.")
+cdef int LOCAL_RESP = CONN.bool("local_resp", "The responder is in a local network.")
+cdef int MISSED_BYTES = CONN.count("missed_bytes", "Bytes of TCP payload that were not seen: loss, or a cut copy.")
+cdef int HISTORY = CONN.text("history", "What happened, a letter each, as in Zeek; upper case for the originator.")
+cdef int ORIG_PKTS = CONN.count("orig_pkts", "Packets of the originator.")
+cdef int ORIG_IP_BYTES = CONN.count("orig_ip_bytes", "IP bytes of the originator, by the IP headers' total length.")
+cdef int RESP_PKTS = CONN.count("resp_pkts", "Packets of the responder.")
+cdef int RESP_IP_BYTES = CONN.count("resp_ip_bytes", "IP bytes of the responder, by the IP headers' total length.")
+cdef int IP_PROTO = CONN.count("ip_proto", "Protocol number of the IP header.")
+cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the same flow has the same in every tool.")
+cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols that were recognised and then left, with commas between.")
+cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again; they are not counted elsewhere.")
+
+cdef enum:
+    NAMES_SIZE = 256
+    MOST_LOCAL = 65536             # addresses whose answer is kept
+
+
+cdef class ConnLog:
+    def __init__(self, Writer writer, is_local):
+        """``is_local`` is asked once for an address: 16 bytes → bool."""
+        self.writer, self.is_local, self.local = writer, is_local, {}
+
+    cdef void write(self, Flow* f) noexcept nogil:
+        cdef Side* o = &f.side[True]
+        cdef Side* r = &f.side[False]
+        cdef const char* state = conn_state(f)
+        cdef uint8_t services[NAMES_SIZE]
+        cdef uint8_t failed[NAMES_SIZE]
+        cdef uint8_t community[64]
+        cdef uint32_t n
+        cdef Record record
+        if not (self.writer.wanted >> CONN.layout.id) & 1:
+            return
+        clear(&record)
+        record.ts = f.first
+        put_proto(&record, f.proto)
+        put_names(&record, SERVICE, f.services, services)
+        put_names(&record, FAILED_SERVICE, f.failed, failed)
+        if f.last > f.first:
+            put_number(&record, DURATION, f.last - f.first)
+            put_number(&record, ORIG_BYTES, stream_bytes(f, True))
+            put_number(&record, RESP_BYTES, stream_bytes(f, False))
+        put_word(&record, CONN_STATE, state, <uint32_t>strlen(state))
+        put_number(&record, LOCAL_ORIG, self.ask_local(f.orig_h.b))
+        put_number(&record, LOCAL_RESP, self.ask_local(f.resp_h.b))
+        put_number(&record, MISSED_BYTES, o.missed + r.missed)
+        if f.history_size:
+            put_word(&record, HISTORY, f.history, f.history_size)
+        put_number(&record, ORIG_PKTS, o.packets)
+        put_number(&record, ORIG_IP_BYTES, o.ip_bytes)
+        put_number(&record, RESP_PKTS, r.packets)
+        put_number(&record, RESP_IP_BYTES, r.ip_bytes)
+        put_number(&record, IP_PROTO, f.proto)
+        n = self.community_id(f, community)
+        if n:
+            put_text(&record, COMMUNITY_ID, span(community, n))
+        if o.twins or r.twins:
+            put_number(&record, TWIN_PKTS, o.twins + r.twins)
+        self.writer.put(f, &CONN.layout, &record)
+
+    cdef uint32_t community_id(self, const Flow* f, unsigned char* text) noexcept nogil:
+        """Seed 0, both ends in order, protocol, ports; SHA-1; base 64 behind ``1:``."""
+        cdef uint8_t said[40]
+        cdef uint8_t ports[4]
+        cdef uint32_t at = 2, i, skip = 12 if is_v4(&f.orig_h) else 0, size = 16 - skip
+        cdef int order = memcmp(f.orig_h.b, f.resp_h.b, 16)
+        cdef bint swap = not f.one_way and (order > 0 or (order == 0 and f.orig_p > f.resp_p))
+        cdef const Addr* first = &f.resp_h if swap else &f.orig_h
+        cdef const Addr* second = &f.orig_h if swap else &f.resp_h
+        cdef uint16_t a = f.resp_p if swap else f.orig_p, b = f.orig_p if swap else f.resp_p
+        said[0] = said[1] = 0
+        memcpy(said + at, first.b + skip, size)
+        memcpy(said + at + size, second.b + skip, size)
+        at += 2 * size
+        said[at], said[at + 1] = f.proto, 0
+        at += 2
+        if f.proto in (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6):
+            ports[0], ports[1], ports[2], ports[3] = a >> 8, a & 0xff, b >> 8, b & 0xff
+            for i in range(4):
+                said[at + i] = ports[i]
+            at += 4
+        text[0], text[1] = c'1', c':'
+        i = self.writer.ask(b"sha1_base64", said, at, text + 2, 60)
+        return i + 2 if i else 0
+
+    cdef int ask_local(self, const unsigned char* addr) noexcept with gil:
+        cdef bytes key = addr[:16]
+        answer = self.local.get(key)
+        if answer is None:
+            answer = bool(self.is_local(key))
+            if len(self.local) < MOST_LOCAL:
+                self.local[key] = answer
+        return answer
+
+
+cdef void put_proto(Record* r, uint8_t proto) noexcept nogil:
+    if proto == IPPROTO_TCP:
+        put_word(r, PROTO, b"tcp", 3)
+    elif proto == IPPROTO_UDP:
+        put_word(r, PROTO, b"udp", 3)
+    elif proto == IPPROTO_ICMP or proto == IPPROTO_ICMPV6:
+        put_word(r, PROTO, b"icmp", 4)
+    else:
+        put_word(r, PROTO, b"unknown_transport", 17)
+
+
+cdef void put_names(Record* r, int field, uint64_t bits, uint8_t* text) noexcept nogil:
+    """The names of protocols, with commas between."""
+    cdef uint32_t at = 0, size
+    cdef int i = 0
+    while bits:
+        if bits & 1:
+            size = <uint32_t>strlen(protocol(i).name)
+            if at + size + 1 > NAMES_SIZE:
+                break
+            if at:
+                text[at] = c','
+                at += 1
+            memcpy(text + at, protocol(i).name, size)
+            at += size
+        bits >>= 1
+        i += 1
+    if at:
+        put_text(r, field, span(text, at))

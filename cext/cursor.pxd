@@ -1,0 +1,166 @@
+"""Cursor: checked reading.
+
+A read past the end gives zero, moves nothing and sets ``short``, which sticks: read all fields of a message,
+then ask once.  All bodies are here because inlining across files works only from a .pxd.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcmp
+
+from cext.types cimport Span, span
+from cext.wire cimport be16, be24, be32, be64
+
+
+cdef struct Cursor:
+    const uint8_t* p
+    const uint8_t* end
+    bint short
+
+
+cdef inline Cursor cursor(const uint8_t* p, uint32_t n) noexcept nogil:
+    cdef Cursor c
+    c.p = p
+    c.end = p + n
+    c.short = False
+    return c
+
+
+cdef inline Cursor within(Span s) noexcept nogil:
+    """A cursor over a span that was taken from another."""
+    return cursor(s.p, s.n)
+
+
+cdef inline uint32_t left(const Cursor* c) noexcept nogil:
+    return <uint32_t>(c.end - c.p)
+
+
+cdef inline bint has(Cursor* c, uint32_t n) noexcept nogil:
+    if left(c) < n:
+        c.short = True
+        return False
+    return True
+
+
+cdef inline uint8_t u8(Cursor* c) noexcept nogil:
+    if not has(c, 1):
+        return 0
+    c.p += 1
+    return (c.p - 1)[0]
+
+
+cdef inline uint16_t u16(Cursor* c) noexcept nogil:
+    if not has(c, 2):
+        return 0
+    c.p += 2
+    return be16(c.p - 2)
+
+
+cdef inline uint32_t u24(Cursor* c) noexcept nogil:
+    if not has(c, 3):
+        return 0
+    c.p += 3
+    return be24(c.p - 3)
+
+
+cdef inline uint32_t u32(Cursor* c) noexcept nogil:
+    if not has(c, 4):
+        return 0
+    c.p += 4
+    return be32(c.p - 4)
+
+
+cdef inline uint64_t u64(Cursor* c) noexcept nogil:
+    if not has(c, 8):
+        return 0
+    c.p += 8
+    return be64(c.p - 8)
+
+
+cdef inline uint8_t peek(const Cursor* c, uint32_t at) noexcept nogil:
+    """The byte ``at`` bytes ahead, or 0 past the end; sets nothing."""
+    return c.p[at] if at < left(c) else 0
+
+
+cdef inline Span take(Cursor* c, uint32_t n) noexcept nogil:
+    if not has(c, n):
+        return span(c.p, 0)
+    c.p += n
+    return span(c.p - n, n)
+
+
+cdef inline Span take_rest(Cursor* c) noexcept nogil:
+    cdef uint32_t n = left(c)
+    c.p += n
+    return span(c.p - n, n)
+
+
+cdef inline void pass_over(Cursor* c, uint32_t n) noexcept nogil:
+    if has(c, n):
+        c.p += n
+
+
+cdef inline bint starts(const Cursor* c, const char* text, uint32_t n) noexcept nogil:
+    return left(c) >= n and memcmp(c.p, text, n) == 0
+
+
+cdef inline Span until(Cursor* c, uint8_t mark) noexcept nogil:
+    """What stands before the next ``mark``; the cursor moves behind it.  No mark: short."""
+    cdef const uint8_t* at = <const uint8_t*>memchr(c.p, mark, left(c))
+    if at == NULL:
+        c.short = True
+        return span(c.p, 0)
+    cdef Span s = span(c.p, <uint32_t>(at - c.p))
+    c.p = at + 1
+    return s
+
+
+cdef inline Span line(Cursor* c) noexcept nogil:
+    """The next line without its LF or CR LF.  No LF yet: short, and nothing moves."""
+    cdef Span s = until(c, 10)
+    if s.n and s.p[s.n - 1] == 13:
+        s.n -= 1
+    return s
+
+
+cdef inline bint equals(Span s, const char* text, uint32_t n) noexcept nogil:
+    return s.n == n and memcmp(s.p, text, n) == 0
+
+
+cdef inline uint8_t byte_at(Span s, uint32_t at) noexcept nogil:
+    """The byte at ``at``, or 0 past the end."""
+    return s.p[at] if at < s.n else 0
+
+
+cdef inline Span part(Span s, uint32_t start, uint32_t n) noexcept nogil:
+    """Up to ``n`` bytes from ``start`` on; less, or none, past the end."""
+    if start > s.n:
+        start = s.n
+    return span(s.p + start, n if n < s.n - start else s.n - start)
+
+
+cdef inline Span behind(Span s, uint32_t start) noexcept nogil:
+    return part(s, start, s.n)
+
+
+cdef inline uint8_t lower(uint8_t letter) noexcept nogil:
+    return letter | 0x20 if c'A' <= letter <= c'Z' else letter
+
+
+cdef inline bint equals_nocase(Span s, const char* text, uint32_t n) noexcept nogil:
+    """ASCII only, ``text`` in lower case."""
+    cdef uint32_t i
+    if s.n != n:
+        return False
+    for i in range(n):
+        if lower(s.p[i]) != <uint8_t>text[i]:
+            return False
+    return True
+
+
+cdef inline Span trimmed(Span s) noexcept nogil:
+    """Without the spaces and tabs around it (RFC 9110, 5.6.3)."""
+    while s.n and (s.p[0] == c' ' or s.p[0] == 9):
+        s.p += 1
+        s.n -= 1
+    while s.n and (s.p[s.n - 1] == c' ' or s.p[s.n - 1] == 9):
+        s.n -= 1
+    return s

@@ -1,0 +1,74 @@
+"""Outer frame → innermost Packet, or the reason why not."""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from cext.fragments cimport Fragments
+from cext.packet cimport Envelope, Frame, Packet
+from cext.types cimport Addr
+
+cdef enum Drop:                    # why a packet did not become a flow's; one counter each, names in decap.pyx
+    UNKNOWN_LINK, TRUNCATED_LINK, NOT_IP, TRUNCATED_IP, BAD_IP, TRUNCATED_TRANSPORT, BAD_TRANSPORT
+    TRUNCATED_TUNNEL, BAD_TUNNEL, TOO_DEEP, FRAGMENT_KEPT, FRAGMENT_BAD, FRAGMENT_CUT, ENVELOPES_FULL
+    FILTERED, OUTSIDE_TIME, FLOWS_FULL
+    DROPS                          # how many there are
+
+cdef enum Layer:
+    ETHERNET, PAYLOAD_TYPE, IP, TRANSPORT, VXLAN, GENEVE, GRE, MPLS, PPP, ERSPAN2, ERSPAN3, FINISHED, DROPPED
+
+cdef enum:
+    MOST_STEPS = 32                # layers of any kind in one frame
+    MOST_PORTS = 8
+
+
+cdef struct Step:                  # for --explain: what the walk met, and where
+    Layer layer
+    uint32_t offset
+
+
+cdef struct Walk:
+    const uint8_t* p
+    const uint8_t* end
+    Packet* out
+    Envelope* envelope
+    uint32_t ethertype             # of what is at p, when the layer is PAYLOAD_TYPE
+    uint32_t claimed               # bytes from p on by the innermost IP header
+    uint8_t next                   # protocol of what is at p, when the layer is TRANSPORT
+    int depth
+    bint in_mirror                 # the mirror's own envelope may still begin here
+    Drop drop
+
+
+cdef class Decap:
+    cdef Fragments fragments
+    cdef uint16_t vxlan_ports[MOST_PORTS]
+    cdef uint16_t geneve_ports[MOST_PORTS]
+    cdef int max_depth
+    cdef bint open_tunnels
+    cdef readonly object tenant_of  # callable(dict) → tenant number, asked once for each new envelope
+    cdef Envelope* envelopes
+    cdef uint32_t* tenants
+    cdef uint32_t* buckets
+    cdef uint32_t envelope_count
+    cdef uint32_t last
+    cdef uint64_t key
+    cdef uint64_t drops[DROPS]
+    cdef uint64_t cut_copies       # packets whose copy is shorter than their IP length says
+    cdef Step* steps               # NULL but for --explain
+    cdef int step_count
+
+    cdef bint open(self, const Frame* frame, Packet* out) noexcept nogil
+    cdef void count(self, Drop why) noexcept nogil
+    cdef void end_batch(self) noexcept nogil
+    cdef Layer step(self, Walk* w, Layer layer) noexcept nogil
+    cdef Layer transport(self, Walk* w) noexcept nogil
+    cdef Layer extension_header(self, Walk* w) noexcept nogil
+    cdef Layer enter_vxlan(self, Walk* w) noexcept nogil
+    cdef Layer enter_geneve(self, Walk* w) noexcept nogil
+    cdef Layer udp(self, Walk* w) noexcept nogil
+    cdef Layer ip(self, Walk* w) noexcept nogil
+    cdef Layer ipv4(self, Walk* w) noexcept nogil
+    cdef Layer ipv6(self, Walk* w) noexcept nogil
+    cdef Layer fragment(self, Walk* w, uint32_t id, uint32_t offset, bint more, uint32_t header) noexcept nogil
+    cdef Layer deeper(self, Walk* w, Layer layer) noexcept nogil
+    cdef bint seal(self, Walk* w) noexcept nogil
+    cdef uint32_t intern(self, const Envelope* e) noexcept nogil
+    cdef uint32_t ask_tenant(self, uint32_t number) noexcept with gil

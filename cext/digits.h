@@ -1,0 +1,57 @@
+/* Numbers and addresses as text, two digits at a time.  Each function returns the end of what it wrote. */
+#ifndef CLOUDMRI_DIGITS_H
+#define CLOUDMRI_DIGITS_H
+#include <stdint.h>
+#include <string.h>
+
+static const char TWO_DIGITS[201] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657"
+    "5859606162636465666768697071727374757677787980818283848586878889909192939495969798" "99";
+static const char HEX_DIGITS[17] = "0123456789abcdef";
+
+static inline uint8_t *put_decimal(uint8_t *out, uint64_t v) {                 /* at most 20 bytes */
+    uint8_t rev[20];
+    int n = 20;
+    while (v >= 100) { n -= 2; memcpy(rev + n, TWO_DIGITS + 2 * (v % 100), 2); v /= 100; }
+    if (v >= 10) { n -= 2; memcpy(rev + n, TWO_DIGITS + 2 * v, 2); }
+    else rev[--n] = (uint8_t)('0' + v);
+    memcpy(out, rev + n, (size_t)(20 - n));
+    return out + (20 - n);
+}
+
+static inline uint8_t *put_seconds(uint8_t *out, int64_t ns) {                 /* 1362692526.939527; at most 28 bytes */
+    uint64_t us = (uint64_t)(ns < 0 ? -ns : ns) / 1000, part = us % 1000000;
+    if (ns < 0) *out++ = '-';
+    out = put_decimal(out, us / 1000000);
+    *out++ = '.';
+    memcpy(out, TWO_DIGITS + 2 * (part / 10000), 2);
+    memcpy(out + 2, TWO_DIGITS + 2 * (part / 100 % 100), 2);
+    memcpy(out + 4, TWO_DIGITS + 2 * (part % 100), 2);
+    return out + 6;
+}
+
+static inline uint8_t *put_ipv4(uint8_t *out, const uint8_t *a) {              /* at most 15 bytes */
+    for (int i = 0; i < 4; i++) {
+        if (i) *out++ = '.';
+        out = put_decimal(out, a[i]);
+    }
+    return out;
+}
+
+/* RFC 5952: no leading zeros, the first longest run of two or more zero groups becomes "::", lower case. */
+static inline uint8_t *put_ipv6(uint8_t *out, const uint8_t *a) {              /* at most 39 bytes */
+    int best = -1, best_n = 1;
+    for (int i = 0, run = 0; i < 8; i++) {
+        run = a[2 * i] || a[2 * i + 1] ? 0 : run + 1;
+        if (run > best_n) { best_n = run; best = i - run + 1; }
+    }
+    for (int i = 0; i < 8; i++) {
+        if (i == best) { *out++ = ':'; *out++ = ':'; i += best_n - 1; continue; }
+        if (i && !(best >= 0 && i == best + best_n)) *out++ = ':';
+        int v = a[2 * i] << 8 | a[2 * i + 1], started = 0;
+        for (int shift = 12; shift >= 0; shift -= 4)
+            if (started || v >> shift & 15 || shift == 0) { *out++ = (uint8_t)HEX_DIGITS[v >> shift & 15]; started = 1; }
+    }
+    return out;
+}
+#endif

@@ -1,0 +1,45 @@
+"""Streams and datagrams → the parser that knows them."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from cext.flow cimport Flow
+from cext.packet cimport Packet
+from cext.parser cimport Conn, Parser, Reason, Sink, Tap, Verdict
+from cext.stream cimport Taker
+from cext.types cimport Time
+
+cdef enum Parsing:                 # Flow.parsing, in the order of life
+    UNDECIDED                      # nothing was said yet
+    PROBING                        # bytes are kept until a protocol knows them
+    PARSED
+    OVER                           # nobody wants more of this flow
+
+
+cdef class Dispatch(Taker):
+    cdef Sink sink
+    cdef uint64_t wanted           # protocols that are asked, one bit each
+    cdef uint64_t carried          # bytes in all carries
+    cdef uint64_t most_carried
+    cdef uint64_t parsers          # alive
+    cdef uint64_t rejected
+    cdef uint64_t shed             # flows that lost their parser for want of memory
+
+    cdef void datagram(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
+    cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil
+    cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil
+    cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil
+    cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef int who(self, Conn* conn, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef bint start(self, Flow* f, int number) noexcept nogil
+    cdef void run_both(self, Flow* f, bint first) noexcept nogil
+    cdef void feed(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef bint run(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef void leave(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef bint keep(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t most) noexcept nogil
+    cdef bint obey(self, Flow* f, Verdict verdict) noexcept nogil
+    cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil
+    cdef bint stays(self, Flow* f) noexcept nogil
+    cdef void switch(self, Flow* f) noexcept nogil
+    cdef void close(self, Flow* f, Reason why) noexcept nogil
+    cdef void drop_carry(self, Tap* tap) noexcept nogil
+    cdef void free_parser(self, Conn* conn) noexcept with gil
+    cdef void* make_parser(self, int number) noexcept with gil

@@ -1,0 +1,417 @@
+"""Streams and datagrams → the parser that knows them.
+
+In: bytes in order, or word of their loss, from the streams.  Out: calls to parsers.  The engine keeps what a parser
+leaves (the carry, bounded), swallows what it skips, waits for what it needs, and ends it.
+
+    UNDECIDED → PROBING → PARSED ─┬→ OVER
+                   └──────────────┴──▲
+"""
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdlib cimport calloc, free
+from libc.string cimport memmove
+
+from cext.buffer cimport append, reserve
+from cext.cursor cimport Cursor, cursor
+from cext.packet cimport IPPROTO_TCP
+from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, MOST_PROTOCOLS, NOBODY, Match, Protocol,
+                          protocol, protocol_count)
+from cext.types cimport span
+
+cdef enum:
+    PROBE_MAX = 4096               # bytes of a side that are kept while nobody knows them
+    PROBE_DATAGRAMS = 4            # datagrams that are looked at
+
+
+cdef class Dispatch(Taker):
+    def __init__(self, Sink sink, wanted=None, uint64_t most_carried=48 << 20):
+        """``wanted``: names of the protocols to ask; None for all."""
+        self.sink, self.most_carried = sink, most_carried
+        for i in range(protocol_count()):
+            if wanted is None or protocol(i).name.decode() in wanted:
+                self.wanted |= <uint64_t>1 << <int>i
+
+    # ---- what the streams tell -------------------------------------------------------------------------------------
+
+    cdef bint wants(self, Flow* f) noexcept nogil:
+        return f.parsing != OVER
+
+    cdef void data(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, Time ts) noexcept nogil:
+        cdef Conn* conn
+        if f.parsing == OVER:
+            return
+        conn = <Conn*>f.conn if f.conn != NULL else self.open(f, False)
+        if conn == NULL:
+            return
+        conn.ts, conn.segment_bytes = ts, n
+        if f.parsing == PARSED:
+            self.feed(f, is_orig, p, n)
+        else:
+            self.probe(f, is_orig, p, n)
+
+    cdef void lost(self, Flow* f, bint is_orig, uint64_t n, Time ts) noexcept nogil:
+        """A gap inside a skip is none; else the carry is void and the parser is told."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef Tap* tap
+        cdef uint64_t part
+        if f.parsing == OVER or conn == NULL:
+            return
+        tap = &conn.taps[is_orig]
+        conn.ts = ts
+        if f.parsing != PARSED:
+            self.drop_carry(tap)
+            return
+        while tap.skipping:
+            part = n if n < tap.skip else tap.skip
+            tap.skip_missed += part
+            n -= part
+            if tap.skip != ALL:
+                tap.skip -= part
+            if tap.skip or not self.end_skip(f, is_orig) or not self.stays(f) or n == 0:
+                return
+        self.drop_carry(tap)
+        tap.need, tap.waiting = 0, False
+        if self.obey(f, (<Parser>conn.parser).gap(conn, is_orig, n)):
+            self.stays(f)
+
+    cdef void eof(self, Flow* f, bint is_orig, Time ts) noexcept nogil:
+        cdef Conn* conn = <Conn*>f.conn
+        if f.parsing == OVER or conn == NULL:
+            return
+        conn.taps[is_orig].ended = True
+        if f.parsing != PARSED:
+            return
+        conn.ts = ts
+        if conn.taps[is_orig].skipping and not (self.end_skip(f, is_orig) and self.stays(f)):
+            return
+        if self.obey(f, (<Parser>conn.parser).eof(conn, is_orig)):
+            self.stays(f)
+
+    cdef void datagram(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil:
+        """One datagram: a feed of its own, with no carry."""
+        cdef Conn* conn
+        cdef Cursor c
+        cdef int number
+        if f.parsing == OVER or p.captured == 0:
+            return
+        conn = <Conn*>f.conn if f.conn != NULL else self.open(f, True)
+        if conn == NULL:
+            return
+        conn.ts, conn.segment_bytes, conn.truncated = p.ts, p.claimed, p.captured < p.claimed
+        if f.parsing != PARSED:
+            number = self.who(conn, is_orig, p.payload, p.captured)
+            if number == NOBODY:
+                if conn.candidates == 0 or f.side[0].packets + f.side[1].packets >= PROBE_DATAGRAMS:
+                    self.close(f, FINISHED)
+                return
+            if not self.start(f, number):
+                return
+        c = cursor(p.payload, p.captured)
+        self.obey(f, (<Parser>conn.parser).feed(conn, is_orig, &c))
+
+    cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil:
+        """The flow is over."""
+        cdef Conn* conn = <Conn*>f.conn
+        if conn != NULL:
+            conn.ts = ts
+            self.close(f, why)
+        f.parsing = OVER
+
+    cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil:
+        """How long the recognised protocols let the flow be silent; 0: nothing special."""
+        cdef uint64_t most = 0, services = f.services
+        cdef int i = 0
+        while services:
+            if services & 1 and protocol(i).idle > most:
+                most = protocol(i).idle
+            services >>= 1
+            i += 1
+        return most
+
+    # ---- whose is it? ----------------------------------------------------------------------------------------------
+
+    cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil:
+        """The parser's half of a flow, with every protocol of its transport as a candidate."""
+        cdef Conn* conn
+        cdef uint64_t candidates = 0
+        cdef int i
+        for i in range(protocol_count()):
+            if protocol(i).datagrams == datagrams:
+                candidates |= <uint64_t>1 << i
+        candidates &= self.wanted
+        if not candidates:
+            f.parsing = OVER
+            return NULL
+        conn = <Conn*>calloc(1, sizeof(Conn))
+        if conn == NULL:
+            f.parsing = OVER
+            return NULL
+        conn.flow, conn.sink, conn.midstream = f, <void*>self.sink, f.partial
+        conn.candidates, conn.protocol, conn.next_protocol = candidates, NOBODY, NOBODY
+        f.conn, f.parsing = conn, PROBING
+        return conn
+
+    cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """Asks the candidates; the first that says yes gets all that was kept, in the order it was said."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef Tap* mine = &conn.taps[is_orig]
+        cdef int number
+        if not conn.spoken:
+            conn.spoken, conn.orig_first = True, is_orig
+        if mine.carry.n == 0 and conn.taps[not is_orig].carry.n == 0:
+            number = self.who(conn, is_orig, p, n)
+            if number != NOBODY:
+                if self.start(f, number):
+                    self.feed(f, is_orig, p, n)
+                return
+            if conn.candidates and self.keep(f, is_orig, p, n, PROBE_MAX):
+                return
+        elif self.keep(f, is_orig, p, n, PROBE_MAX):
+            number = self.who(conn, is_orig, mine.carry.p, <uint32_t>mine.carry.n)
+            if number != NOBODY:
+                if self.start(f, number):
+                    self.run_both(f, conn.orig_first)
+                return
+            if conn.candidates:
+                return
+        self.close(f, FINISHED)
+
+    cdef int who(self, Conn* conn, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """The protocol that says yes, those of the port first, or NOBODY; strikes off those that say no."""
+        cdef int i, j, turn, at_port
+        cdef Protocol* known
+        cdef Match match
+        for turn in range(2):
+            for i in range(protocol_count()):
+                if not (conn.candidates >> i) & 1:
+                    continue
+                known = protocol(i)
+                at_port = False
+                for j in range(known.port_count):
+                    at_port |= known.ports[j] == conn.flow.resp_p
+                if at_port == turn:
+                    continue
+                match = (<Parser>known.prototype).probe(is_orig, cursor(p, n))
+                if match == Match.YES:
+                    return i
+                if match == Match.NO:
+                    conn.candidates &= ~(<uint64_t>1 << i)
+        return NOBODY
+
+    cdef bint start(self, Flow* f, int number) noexcept nogil:
+        cdef Conn* conn = <Conn*>f.conn
+        conn.parser = self.make_parser(number)
+        if conn.parser == NULL:
+            self.close(f, EVICTED)
+            return False
+        conn.protocol, conn.wrote = number, False
+        self.parsers += 1
+        f.parsing = PARSED
+        f.services |= <uint64_t>1 << number
+        return True
+
+    cdef void run_both(self, Flow* f, bint first) noexcept nogil:
+        """Feeds both carries anew, the side ``first`` first."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef int turn
+        cdef bint side
+        for turn in range(2):
+            side = first if turn == 0 else not first
+            if f.parsing == PARSED and conn.taps[side].carry.n:
+                self.feed(f, side, NULL, 0)
+        for turn in range(2):
+            side = first if turn == 0 else not first
+            if f.parsing == PARSED and conn.taps[side].ended:
+                self.eof(f, side, conn.ts)
+
+    # ---- feeding ---------------------------------------------------------------------------------------------------
+
+    cdef void feed(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """New bytes of one side; then those of the other that waited for them, and so on while there is progress."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef Tap* tap = &conn.taps[is_orig]
+        cdef bint moved
+        if tap.carry.n == 0 and not tap.waiting:
+            moved = self.run(f, is_orig, p, n)
+        else:
+            if not self.keep(f, is_orig, p, n, protocol(conn.protocol).carry_max + n):
+                return
+            if tap.waiting:
+                return
+            moved = self.run(f, is_orig, tap.carry.p, <uint32_t>tap.carry.n)
+        while moved and f.parsing == PARSED and conn.taps[not is_orig].waiting:
+            is_orig = not is_orig
+            tap = &conn.taps[is_orig]
+            tap.waiting = False
+            moved = self.run(f, is_orig, tap.carry.p, <uint32_t>tap.carry.n)
+
+    cdef bint run(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """Feeds what is there until the parser wants more, waits or ends; keeps the rest.  True when bytes were used."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef Tap* tap = &conn.taps[is_orig]
+        cdef const uint8_t* start = p
+        cdef const uint8_t* end = p + n
+        cdef Verdict verdict
+        cdef Cursor c
+        while True:
+            if tap.skipping:
+                if tap.skip > <uint64_t>(end - p):
+                    tap.skip_seen += end - p
+                    if tap.skip != ALL:
+                        tap.skip -= end - p
+                    p = end
+                    break
+                tap.skip_seen += tap.skip
+                p += tap.skip
+                tap.skip = 0
+                if not self.end_skip(f, is_orig):
+                    return True
+                if conn.next_protocol == NOBODY:
+                    continue
+                self.leave(f, is_orig, p, <uint32_t>(end - p))
+                self.switch(f)
+                return True
+            if p == end or end - p < tap.need:
+                break
+            tap.need = 0
+            c = cursor(p, <uint32_t>(end - p))
+            verdict = (<Parser>conn.parser).feed(conn, is_orig, &c)
+            if conn.next_protocol != NOBODY:
+                self.leave(f, is_orig, c.p, <uint32_t>(end - c.p))
+                self.switch(f)
+                return True
+            if not self.obey(f, verdict):
+                return True
+            tap.waiting = verdict == Verdict.WAIT
+            if tap.waiting or (c.p == p and not tap.skipping):
+                p = c.p
+                break
+            p = c.p
+        if tap.need > protocol(conn.protocol).carry_max or end - p > protocol(conn.protocol).carry_max:
+            self.sink.weird(conn, b"message_too_long")
+            self.obey(f, Verdict.REJECT)
+            return True
+        self.leave(f, is_orig, p, <uint32_t>(end - p))
+        return p > start
+
+    cdef void leave(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """The carry is now the ``n`` bytes at ``p``, which may be its own tail."""
+        cdef Tap* tap = &(<Conn*>f.conn).taps[is_orig]
+        if tap.carry.p != NULL and tap.carry.p <= p <= tap.carry.p + tap.carry.n and tap.carry.n:
+            memmove(tap.carry.p, p, n)
+            tap.carry.n = n
+            if n == 0:
+                self.drop_carry(tap)
+        elif n:
+            self.keep(f, is_orig, p, n, protocol((<Conn*>f.conn).protocol).carry_max)
+
+    cdef bint keep(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t most) noexcept nogil:
+        """Adds to the carry.  False: it would be too long, or memory is short, and the flow has lost its parser."""
+        cdef Tap* tap = &(<Conn*>f.conn).taps[is_orig]
+        cdef size_t before = tap.carry.room
+        if n == 0:
+            return True
+        if self.carried > self.most_carried:
+            self.shed += 1
+            self.close(f, EVICTED)
+            return False
+        if tap.carry.n + n > most or not reserve(&tap.carry, n):
+            if f.parsing == PARSED:
+                self.close(f, EVICTED)
+            else:
+                (<Conn*>f.conn).candidates = 0
+            return False
+        self.carried += tap.carry.room - before
+        append(&tap.carry, p, n)
+        return True
+
+    cdef bint obey(self, Flow* f, Verdict verdict) noexcept nogil:
+        """True while the parser goes on."""
+        cdef Conn* conn = <Conn*>f.conn
+        if verdict == Verdict.MORE or verdict == Verdict.WAIT:
+            return True
+        if verdict == Verdict.REJECT:
+            self.rejected += 1
+            f.failed |= <uint64_t>1 << conn.protocol
+            if not conn.wrote:
+                f.services &= ~(<uint64_t>1 << conn.protocol)
+        self.close(f, FINISHED)
+        return False
+
+    cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil:
+        """Tells the parser that its skip is over.  True while it goes on."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef Tap* tap = &conn.taps[is_orig]
+        tap.skipping, tap.skip = False, 0
+        return self.obey(f, (<Parser>conn.parser).skipped(conn, is_orig, tap.skip_seen, tap.skip_missed))
+
+    cdef bint stays(self, Flow* f) noexcept nogil:
+        """False when the parser has handed the flow over, which is done then."""
+        if (<Conn*>f.conn).next_protocol == NOBODY:
+            return True
+        self.switch(f)
+        return False
+
+    cdef void switch(self, Flow* f) noexcept nogil:
+        """Another protocol takes over with both carries."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef int number = conn.next_protocol, side, i
+        conn.next_protocol = NOBODY
+        (<Parser>conn.parser).end(conn, HANDED_OVER)
+        self.free_parser(conn)
+        for side in range(2):
+            conn.taps[side].skipping = conn.taps[side].waiting = False
+            conn.taps[side].need = 0
+        if number != ANYBODY and (self.wanted >> number) & 1:
+            if self.start(f, number):
+                self.run_both(f, True)
+            return
+        conn.candidates = 0
+        for i in range(protocol_count()):
+            if number == ANYBODY and not protocol(i).datagrams and i != conn.protocol:
+                conn.candidates |= <uint64_t>1 << i
+        conn.candidates &= self.wanted
+        f.parsing, conn.spoken = PROBING, False
+        for side in range(2):
+            if conn.taps[side].carry.n and f.parsing == PROBING:
+                number = self.who(conn, side, conn.taps[side].carry.p, <uint32_t>conn.taps[side].carry.n)
+                if number != NOBODY:
+                    if self.start(f, number):
+                        self.run_both(f, side)
+                    return
+        if not conn.candidates:
+            self.close(f, FINISHED)
+
+    cdef void close(self, Flow* f, Reason why) noexcept nogil:
+        """Ends the parser and frees its half of the flow."""
+        cdef Conn* conn = <Conn*>f.conn
+        f.parsing = OVER
+        if conn == NULL:
+            return
+        if conn.parser != NULL:
+            (<Parser>conn.parser).end(conn, why)
+            self.free_parser(conn)
+        self.drop_carry(&conn.taps[0])
+        self.drop_carry(&conn.taps[1])
+        f.conn = NULL
+        free(conn)
+
+    cdef void drop_carry(self, Tap* tap) noexcept nogil:
+        self.carried -= tap.carry.room
+        free(tap.carry.p)
+        tap.carry.p, tap.carry.n, tap.carry.room = NULL, 0, 0
+
+    cdef void* make_parser(self, int number) noexcept with gil:
+        """A new parser, owned by the Conn; all its fields are zero."""
+        cdef object kind = <object>protocol(number).kind
+        try:
+            parser = kind.__new__(kind)
+            parser.__init__()
+        except Exception:          # a Python parser's constructor; its flow is left alone
+            return NULL
+        Py_INCREF(parser)
+        return <void*>parser
+
+    cdef void free_parser(self, Conn* conn) noexcept with gil:
+        Py_DECREF(<object>conn.parser)
+        conn.parser = NULL
+        self.parsers -= 1

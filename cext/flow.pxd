@@ -1,0 +1,143 @@
+"""The flow table: who talks with whom, and until when it is remembered."""
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from cext.packet cimport Packet
+from cext.types cimport Addr, Time
+
+cdef enum:
+    NO_FLOW = 0xffffffff
+    LONGEST_HISTORY = 28
+    CHUNK_SHIFT = 10               # flows are allocated 1,024 at a time
+    WHEEL_SLOTS = 1024
+    WHEEL_SHIFT = 30               # a slot is 2^30 ns, about a second
+
+cdef enum EndState:                # of one end of a TCP connection: Zeek's states
+    INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET
+
+cdef enum Mark:                    # history letters that are written once; orig's bit, resp's is 16 bits higher
+    MARK_SYN = 1
+    MARK_FIN = 2
+    MARK_RST = 4
+    MARK_DATA = 8
+    MARK_ACK = 16
+    MARK_MULTI = 32
+    MARK_FIN_RST = 64
+    MARK_FLIPPED = 128
+
+
+cdef struct Segment:               # payload that waits for what comes before it
+    Segment* after
+    uint64_t at                    # relative sequence number
+    uint64_t acks                  # data of the other side that its sender had seen
+    uint32_t n                     # bytes of sequence space
+    uint32_t have                  # bytes of them that were captured
+    bint blind                     # nobody wanted the bytes: they are not kept, and not missed
+    Time ts
+    uint8_t bytes[1]
+
+
+cdef struct Side:                  # one direction; sequence numbers are relative to the initial one, which is 0
+    uint64_t packets
+    uint64_t ip_bytes
+    uint64_t bytes                 # payload, for all but TCP
+    uint64_t last                  # one past the highest byte seen
+    uint64_t acked                 # one past the highest byte that the other side has acknowledged
+    uint64_t next                  # first byte that was neither delivered nor given up
+    uint64_t missed
+    uint64_t fin                   # one past the FIN, or 0
+    Segment* held
+    Time waits_since               # when the first held byte, or the first acknowledged hole, was seen
+    Time seen                      # last packet of the vantage that counts
+    uint32_t held_bytes
+    uint32_t waits_packets         # packets of the flow since then
+    uint32_t start                 # initial sequence number on the wire
+    uint32_t syn_at                # where the last SYN, FIN, RST stood, for the history
+    uint32_t fin_at
+    uint32_t rst_at
+    uint32_t gaps
+    uint32_t retransmits
+    uint32_t zero_windows
+    uint32_t envelope              # the vantage that counts; others are twins
+    uint32_t twins
+    uint8_t state
+    uint8_t before                 # the state before this one
+    bint closed                    # its FIN or RST was reported
+    bint eof_told                  # the parser knows that no more will come
+    bint waits                     # something is held, or acknowledged and not seen
+
+
+cdef struct Flow:
+    uint64_t hash
+    Addr orig_h
+    Addr resp_h
+    uint16_t orig_p
+    uint16_t resp_p
+    uint8_t proto
+    uint8_t tunnel_depth
+    uint8_t history_size
+    uint8_t parsing                # dispatch.pyx's own
+    uint32_t tenant
+    uint32_t envelope              # of the first packet
+    uint32_t tunnel_vni
+    uint32_t number                # in the table
+    uint32_t timer_next
+    uint32_t timer_before
+    uint32_t timer_slot
+    uint32_t marks
+    Time first
+    Time last
+    Time deadline                  # a packet after it begins another flow
+    Time wake                      # when the wheel must look at it; not later than deadline
+    void* conn                     # the parser's half, or NULL
+    uint64_t services              # bit i: protocol i of the registry was recognised
+    uint64_t failed                # and left
+    char history[LONGEST_HISTORY]
+    bint one_way
+    bint partial                   # began in the middle
+    uint8_t first_seen             # bit is_orig: a packet of that side was seen
+    uint8_t flips
+    bint lingers                   # it has ended; only late packets are waited for
+    Side side[2]                   # by is_orig
+
+
+cdef struct Bucket:
+    uint32_t tag                   # upper half of the hash
+    uint32_t number
+
+
+cdef class FlowTable:
+    cdef Flow** chunks
+    cdef Bucket* buckets
+    cdef uint32_t mask
+    cdef uint32_t chunk_count
+    cdef uint32_t most             # flows at a time
+    cdef uint32_t count
+    cdef uint32_t free_list
+    cdef uint32_t wheel[WHEEL_SLOTS]
+    cdef int64_t wheel_at          # slot number up to which all was looked at
+    cdef Time now
+    cdef Time candidate            # a time far ahead that waits for a second packet to agree
+    cdef uint64_t created
+    cdef uint64_t peak
+
+    cdef Flow* at(self, uint32_t number) noexcept nogil
+    cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil
+    cdef void prefetch_flow(self, uint64_t hash) noexcept nogil
+    cdef Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil
+    cdef Flow* create(self, const Packet* p, bint flip) noexcept nogil
+    cdef void remove(self, Flow* f) noexcept nogil
+    cdef void schedule(self, Flow* f, Time wake) noexcept nogil
+    cdef void unlink(self, Flow* f) noexcept nogil
+    cdef void schedule_later(self, Flow* f) noexcept nogil
+    cdef Flow* due(self) noexcept nogil
+    cdef Flow* oldest(self) noexcept nogil
+    cdef Flow* any(self) noexcept nogil
+    cdef void advance(self, Time ts) noexcept nogil
+    cdef bint grow(self) noexcept nogil
+    cdef bint add_chunk(self) noexcept nogil
+
+
+cdef void note(Flow* f, bint is_orig, char letter) noexcept nogil
+cdef bint note_once(Flow* f, bint is_orig, uint32_t mark, char letter) noexcept nogil
+cdef void note_scaled(Flow* f, bint is_orig, char letter, uint32_t* count) noexcept nogil
+cdef void flip(Flow* f) noexcept nogil

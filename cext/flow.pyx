@@ -1,0 +1,299 @@
+"""The flow table: who talks with whom, and until when it is remembered.
+
+Open addressing over 8-byte buckets, flows in chunks that never move.  Each flow hangs in one slot of a timer wheel; a
+flow whose deadline has moved on is hung up again when its slot comes by, so a packet pays nothing for its timer.  Time
+is packet time, and never goes back.
+"""
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from cext.types cimport SECOND, same_addr
+from cext.wire cimport prefetch
+
+cdef enum:
+    FIRST_BUCKETS = 8192
+    FAR_AHEAD = 60                 # seconds; a jump of more needs a second packet that agrees
+    MOST_TRIES = 64                # flows looked at to find one to evict
+
+
+cdef class FlowTable:
+    def __cinit__(self, uint32_t most=1 << 20):
+        cdef int i
+        self.most = (most + (1 << CHUNK_SHIFT) - 1) >> CHUNK_SHIFT << CHUNK_SHIFT
+        self.mask = FIRST_BUCKETS - 1
+        self.chunks = <Flow**>calloc(self.most >> CHUNK_SHIFT, sizeof(Flow*))
+        self.buckets = <Bucket*>malloc(FIRST_BUCKETS * sizeof(Bucket))
+        if self.chunks == NULL or self.buckets == NULL:
+            raise MemoryError("flow table")
+        memset(self.buckets, 0xff, FIRST_BUCKETS * sizeof(Bucket))
+        self.free_list = NO_FLOW
+        self.wheel_at = -1
+        for i in range(WHEEL_SLOTS):
+            self.wheel[i] = NO_FLOW
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        for i in range(self.chunk_count):
+            free(self.chunks[i])
+        free(self.chunks)
+        free(self.buckets)
+
+    cdef Flow* at(self, uint32_t number) noexcept nogil:
+        return &self.chunks[number >> CHUNK_SHIFT][number & ((1 << CHUNK_SHIFT) - 1)]
+
+    cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil:
+        prefetch(&self.buckets[hash & self.mask])
+
+    cdef void prefetch_flow(self, uint64_t hash) noexcept nogil:
+        """The lines of the flow that its bucket points at, if the first bucket is the right one."""
+        cdef Bucket b = self.buckets[hash & self.mask]
+        cdef const uint8_t* line
+        if b.number != NO_FLOW and b.tag == <uint32_t>(hash >> 32):
+            line = <const uint8_t*>self.at(b.number)
+            prefetch(line)
+            prefetch(line + 64)
+            prefetch(line + 128)
+            prefetch(line + 192)
+
+    cdef Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil:
+        """The flow of a packet and the side that sent it, or NULL."""
+        cdef uint32_t i = p.hash & self.mask, tag = <uint32_t>(p.hash >> 32)
+        cdef Flow* f
+        while self.buckets[i].number != NO_FLOW:
+            if self.buckets[i].tag == tag:
+                f = self.at(self.buckets[i].number)
+                if f.hash == p.hash and f.tenant == p.tenant and f.proto == p.proto:
+                    if (f.orig_p == p.sport and f.resp_p == p.dport and same_addr(&f.orig_h, &p.src)
+                            and same_addr(&f.resp_h, &p.dst)):
+                        is_orig[0] = True
+                        return f
+                    if (f.resp_p == p.sport and f.orig_p == p.dport and not p.one_way
+                            and same_addr(&f.resp_h, &p.src) and same_addr(&f.orig_h, &p.dst)):
+                        is_orig[0] = False
+                        return f
+            i = (i + 1) & self.mask
+        return NULL
+
+    cdef Flow* create(self, const Packet* p, bint flip) noexcept nogil:
+        """A new flow whose first packet this is; with ``flip`` its sender is the responder.  NULL: no room."""
+        cdef uint32_t i
+        cdef Flow* f
+        if self.free_list == NO_FLOW and not self.add_chunk():
+            return NULL
+        if 2 * (self.count + 1) > self.mask and not self.grow():
+            return NULL
+        f = self.at(self.free_list)
+        self.free_list = f.timer_next
+        i = f.number
+        memset(f, 0, sizeof(Flow))
+        f.number, f.hash, f.tenant, f.proto, f.one_way = i, p.hash, p.tenant, p.proto, p.one_way
+        f.first = f.last = p.ts
+        f.envelope, f.tunnel_vni, f.tunnel_depth = p.envelope, p.tunnel_vni, p.tunnel_depth
+        f.timer_next = f.timer_before = f.timer_slot = NO_FLOW
+        f.side[0].envelope = f.side[1].envelope = NO_FLOW
+        if flip:
+            f.orig_h, f.resp_h, f.orig_p, f.resp_p = p.dst, p.src, p.dport, p.sport
+            note_once(f, True, MARK_FLIPPED, c'^')
+        else:
+            f.orig_h, f.resp_h, f.orig_p, f.resp_p = p.src, p.dst, p.sport, p.dport
+        i = p.hash & self.mask
+        while self.buckets[i].number != NO_FLOW:
+            i = (i + 1) & self.mask
+        self.buckets[i].tag, self.buckets[i].number = <uint32_t>(p.hash >> 32), f.number
+        self.count += 1
+        self.created += 1
+        if self.count > self.peak:
+            self.peak = self.count
+        return f
+
+    cdef bint add_chunk(self) noexcept nogil:
+        """1,024 more flows for the free list."""
+        cdef Flow* chunk
+        cdef uint32_t i, first = self.chunk_count << CHUNK_SHIFT
+        if first >= self.most:
+            return False
+        chunk = <Flow*>malloc(sizeof(Flow) << CHUNK_SHIFT)
+        if chunk == NULL:
+            return False
+        for i in range(1 << CHUNK_SHIFT):
+            chunk[i].number = first + i
+            chunk[i].timer_next = first + i + 1
+        chunk[(1 << CHUNK_SHIFT) - 1].timer_next = self.free_list
+        self.free_list = first
+        self.chunks[self.chunk_count] = chunk
+        self.chunk_count += 1
+        return True
+
+    cdef bint grow(self) noexcept nogil:
+        """Twice as many buckets.  Flows stay where they are."""
+        cdef uint32_t old = self.mask + 1, i, to
+        cdef Bucket* buckets = <Bucket*>malloc(2 * <size_t>old * sizeof(Bucket))
+        if buckets == NULL:
+            return False
+        memset(buckets, 0xff, 2 * <size_t>old * sizeof(Bucket))
+        self.mask = 2 * old - 1
+        for i in range(old):
+            if self.buckets[i].number != NO_FLOW:
+                to = self.at(self.buckets[i].number).hash & self.mask
+                while buckets[to].number != NO_FLOW:
+                    to = (to + 1) & self.mask
+                buckets[to] = self.buckets[i]
+        free(self.buckets)
+        self.buckets = buckets
+        return True
+
+    cdef void remove(self, Flow* f) noexcept nogil:
+        """Out of buckets and wheel; its place is free.  What follows in the run of buckets is moved up."""
+        cdef uint32_t i = f.hash & self.mask, j, home
+        while self.buckets[i].number != f.number:
+            i = (i + 1) & self.mask
+        j = i
+        while True:
+            j = (j + 1) & self.mask
+            if self.buckets[j].number == NO_FLOW:
+                break
+            home = self.at(self.buckets[j].number).hash & self.mask
+            if ((j - home) & self.mask) >= ((j - i) & self.mask):
+                self.buckets[i] = self.buckets[j]
+                i = j
+        self.buckets[i].number = self.buckets[i].tag = NO_FLOW
+        self.unlink(f)
+        f.timer_next = self.free_list
+        self.free_list = f.number
+        self.count -= 1
+
+    cdef void schedule(self, Flow* f, Time wake) noexcept nogil:
+        """Sets when to look at a flow.  It is hung up anew only when that is sooner than its slot comes by."""
+        cdef int64_t slot = wake >> WHEEL_SHIFT
+        cdef uint32_t at
+        f.wake = wake
+        if slot <= self.wheel_at:
+            slot = self.wheel_at + 1
+        if slot > self.wheel_at + WHEEL_SLOTS - 1:
+            slot = self.wheel_at + WHEEL_SLOTS - 1
+        if f.timer_slot != NO_FLOW:
+            if ((f.timer_slot - self.wheel_at - 1) & (WHEEL_SLOTS - 1)) <= slot - self.wheel_at - 1:
+                return
+            self.unlink(f)
+        at = slot & (WHEEL_SLOTS - 1)
+        f.timer_slot, f.timer_before, f.timer_next = at, NO_FLOW, self.wheel[at]
+        if self.wheel[at] != NO_FLOW:
+            self.at(self.wheel[at]).timer_before = f.number
+        self.wheel[at] = f.number
+
+    cdef void unlink(self, Flow* f) noexcept nogil:
+        if f.timer_slot == NO_FLOW:
+            return
+        if f.timer_before != NO_FLOW:
+            self.at(f.timer_before).timer_next = f.timer_next
+        else:
+            self.wheel[f.timer_slot] = f.timer_next
+        if f.timer_next != NO_FLOW:
+            self.at(f.timer_next).timer_before = f.timer_before
+        f.timer_slot = f.timer_next = f.timer_before = NO_FLOW
+
+    cdef void advance(self, Time ts) noexcept nogil:
+        """Moves the clock.  A packet far in the future moves it only when a second one agrees."""
+        if ts <= self.now:
+            return
+        if self.now and ts - self.now > FAR_AHEAD * <Time>SECOND:
+            if not self.candidate or ts < self.candidate - FAR_AHEAD * <Time>SECOND:
+                self.candidate = ts
+                return
+            if ts > self.candidate + FAR_AHEAD * <Time>SECOND:
+                ts, self.candidate = self.candidate, ts
+                return
+        self.candidate = 0
+        self.now = ts
+        if self.wheel_at < 0:
+            self.wheel_at = (ts >> WHEEL_SHIFT) - 1
+
+    cdef Flow* due(self) noexcept nogil:
+        """The next flow whose time to be looked at has passed, out of the wheel; NULL when there is none."""
+        cdef int64_t now = self.now >> WHEEL_SHIFT
+        cdef Flow* f
+        cdef uint32_t number
+        if now - self.wheel_at > WHEEL_SLOTS:
+            self.wheel_at = now - WHEEL_SLOTS
+        while self.wheel_at + 1 < now:
+            number = self.wheel[(self.wheel_at + 1) & (WHEEL_SLOTS - 1)]
+            if number == NO_FLOW:
+                self.wheel_at += 1
+                continue
+            f = self.at(number)
+            self.unlink(f)
+            if f.wake < self.now:
+                return f
+            self.schedule(f, f.wake)
+        return NULL
+
+    cdef Flow* oldest(self) noexcept nogil:
+        """A flow that may give way: the first of those that would time out soonest."""
+        cdef int64_t slot
+        cdef uint32_t number
+        cdef int tries = 0
+        cdef Flow* f
+        for slot in range(self.wheel_at + 1, self.wheel_at + WHEEL_SLOTS):
+            number = self.wheel[slot & (WHEEL_SLOTS - 1)]
+            while number != NO_FLOW:
+                f = self.at(number)
+                number = f.timer_next
+                tries += 1
+                if f.wake >> WHEEL_SHIFT <= slot or tries > MOST_TRIES:
+                    return f
+                self.schedule_later(f)
+        return NULL
+
+    cdef void schedule_later(self, Flow* f) noexcept nogil:
+        """Hangs a flow up where it belongs by now."""
+        self.unlink(f)
+        self.schedule(f, f.wake)
+
+    cdef Flow* any(self) noexcept nogil:
+        """A flow, while there is one: for the end of a run, in the order of the wheel."""
+        cdef int64_t slot
+        for slot in range(self.wheel_at + 1, self.wheel_at + 1 + WHEEL_SLOTS):
+            if self.wheel[slot & (WHEEL_SLOTS - 1)] != NO_FLOW:
+                return self.at(self.wheel[slot & (WHEEL_SLOTS - 1)])
+        return NULL
+
+
+cdef void note(Flow* f, bint is_orig, char letter) noexcept nogil:
+    """Adds a letter to the history; lower case for the responder.  A full history ends in X, as Zeek's does."""
+    if f.history_size == LONGEST_HISTORY:
+        f.history[LONGEST_HISTORY - 1] = c'X'
+        return
+    f.history[f.history_size] = letter if is_orig else letter | 0x20
+    f.history_size += 1
+
+
+cdef bint note_once(Flow* f, bint is_orig, uint32_t mark, char letter) noexcept nogil:
+    """Adds the letter the first time; True when it was there already."""
+    if not is_orig:
+        mark <<= 16
+    if f.marks & mark:
+        return True
+    f.marks |= mark
+    note(f, is_orig, letter)
+    return False
+
+
+cdef void note_scaled(Flow* f, bint is_orig, char letter, uint32_t* count) noexcept nogil:
+    """Counts, and adds the letter at the 1st, 10th, 100th … time (Zeek)."""
+    cdef uint32_t threshold = 1
+    count[0] += 1
+    while threshold < count[0]:
+        threshold *= 10
+    if threshold == count[0]:
+        note(f, is_orig, letter)
+
+
+cdef void flip(Flow* f) noexcept nogil:
+    """Originator and responder change places."""
+    f.orig_h, f.resp_h = f.resp_h, f.orig_h
+    f.orig_p, f.resp_p = f.resp_p, f.orig_p
+    f.side[0], f.side[1] = f.side[1], f.side[0]
+    f.marks = f.marks << 16 | f.marks >> 16
+    f.first_seen = (f.first_seen & 1) << 1 | f.first_seen >> 1
+    f.flips += 1
+    note(f, True, c'^')

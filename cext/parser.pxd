@@ -1,0 +1,139 @@
+"""The contract of a parser, and what the engine gives it."""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from cext.buffer cimport Buffer
+from cext.cursor cimport Cursor
+from cext.flow cimport Flow
+from cext.record cimport Draft, Layout, Record, Schema
+from cext.types cimport Span, Time
+
+cdef enum Match:
+    MAYBE                          # not enough bytes to tell
+    YES
+    NO
+
+cdef enum Verdict:
+    MORE                           # go on
+    WAIT                           # not before the other side has spoken
+    DONE                           # finished with this flow
+    REJECT                         # not my protocol, or its framing is lost
+
+cdef enum Reason:                  # why a flow or its parsing ends
+    FINISHED, RESET_BY_PEER, TIMED_OUT, EVICTED, SHUTDOWN, HANDED_OVER
+
+cdef enum:
+    CARRY_MAX = 32768              # unread bytes that the engine keeps for a parser, by default
+    MOST_PROTOCOLS = 64            # one bit each in Flow.services
+    NOBODY = -1
+    ANYBODY = -2                   # hand_over: ask all protocols again
+
+cdef extern from *:
+    """
+    static const uint64_t CLOUDMRI_ALL = ~(uint64_t)0;
+    """
+    const uint64_t ALL "CLOUDMRI_ALL"   # skip: all that will ever come
+
+
+cdef struct Tap:                   # what the engine keeps of one direction of a parsed flow
+    Buffer carry                   # what the parser left, and what came behind it
+    uint64_t skip                  # bytes yet to be swallowed
+    uint64_t skip_seen
+    uint64_t skip_missed
+    uint32_t need                  # do not call before so many bytes are there
+    bint waiting                   # the parser said WAIT
+    bint skipping
+    bint ended                     # the FIN was reached
+
+
+cdef struct Conn:                  # what a parser may see of its flow
+    Flow* flow
+    Time ts                        # of the packet whose bytes are fed
+    uint32_t segment_bytes         # of the TCP segment, or datagram, that they came in
+    bint truncated                 # a datagram of which the copy lacks the end
+    bint midstream                 # the flow's first bytes were not seen
+    # the engine's own
+    void* sink                     # Sink, borrowed
+    void* parser                   # Parser, owned
+    int protocol
+    int next_protocol              # set by hand_over
+    uint64_t candidates            # protocols that may still be meant
+    bint wrote                     # a record of this flow's parser was written
+    bint orig_first                # which side spoke first while it was not known who parses
+    bint spoken
+    Tap taps[2]                    # by is_orig
+
+
+cdef class Parser:
+    """One flow's parser; made with all fields zero.  Every answer has a default but ``feed``."""
+    cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil
+    cdef Verdict feed(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil
+    cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil
+    cdef Verdict skipped(self, Conn* conn, bint is_orig, uint64_t seen, uint64_t missed) noexcept nogil
+    cdef Verdict eof(self, Conn* conn, bint is_orig) noexcept nogil
+    cdef void end(self, Conn* conn, Reason why) noexcept nogil
+
+
+cdef class Sink:
+    """Where records go.  The one that writes them is made by the worker."""
+    cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil
+    cdef void weird(self, Conn* conn, const char* name) noexcept nogil
+    cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer, uint32_t room) noexcept nogil
+
+
+cdef struct Protocol:
+    const char* name
+    uint16_t ports[16]
+    int port_count
+    bint datagrams                 # transport is UDP, not TCP
+    uint32_t carry_max
+    uint64_t idle                  # seconds that a recognised flow may be silent; 0: as any other
+    void* prototype                # Parser that answers probe; borrowed
+    void* kind                     # the class, borrowed
+
+
+cdef Protocol* protocol(int number) noexcept nogil
+cdef int protocol_count() noexcept nogil
+cdef int find_protocol(const char* name) noexcept nogil
+
+
+cdef inline void skip(Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
+    """Swallows ``n`` bytes from the cursor on, without a call; a gap inside them is none.  ALL: to the end."""
+    cdef Tap* tap = &conn.taps[is_orig]
+    tap.skip, tap.skip_seen, tap.skip_missed, tap.skipping = n, 0, 0, n > 0
+
+
+cdef inline void need(Conn* conn, bint is_orig, uint32_t n) noexcept nogil:
+    """No call before ``n`` bytes are there: a large message in small segments stays linear."""
+    conn.taps[is_orig].need = n
+
+
+cdef inline void hand_over(Conn* conn, int number) noexcept nogil:
+    """After this call the flow belongs to another protocol, or to whoever knows it (ANYBODY)."""
+    conn.next_protocol = number
+
+
+cdef inline void emit(Conn* conn, Schema schema, Record* r) noexcept nogil:
+    """Writes a record.  ``ts``, ``uid``, ``id`` and the envelope are filled in."""
+    r.ts = conn.ts
+    (<Sink>conn.sink).write(conn, &schema.layout, r)
+
+
+cdef inline void emit_at(Conn* conn, Schema schema, Record* r, Time ts) noexcept nogil:
+    """The same for something that began earlier."""
+    r.ts = ts
+    (<Sink>conn.sink).write(conn, &schema.layout, r)
+
+
+cdef inline void emit_draft(Conn* conn, Draft* d) noexcept nogil:
+    """Writes and frees a draft; its ``record.ts`` is the time."""
+    (<Sink>conn.sink).write(conn, d.layout, &d.record)
+
+
+cdef inline void weird(Conn* conn, const char* name) noexcept nogil:
+    """Odd enough to tell.  Written once a flow and name at most, and rate-limited over all."""
+    (<Sink>conn.sink).weird(conn, name)
+
+
+cdef inline uint32_t ask(Conn* conn, const char* kind, Span s, uint8_t* answer, uint32_t room) noexcept nogil:
+    """The one way to something heavy in Python, such as a digest.  Bytes of the answer; 0 when there is none."""
+    return (<Sink>conn.sink).ask(kind, s.p, s.n, answer, room)

@@ -1,0 +1,201 @@
+"""The contract of a parser, the registry, and the adapter for parsers written in Python.
+
+A protocol registers itself with one line at the end of its file.  The engine probes, feeds and ends parsers; see
+dispatch.pyx.  What a parser may rely on:
+
+* bytes come in order, each once; what the cursor leaves is carried and shown again with more behind it;
+* a parser that says DONE, or skips, is not called;
+* nothing that it is given outlives the call.
+"""
+from libc.stdlib cimport calloc, free
+from libc.string cimport strcmp
+
+from cext.record cimport Record, clear, put_number, put_text, put_texts
+from cext.types cimport span
+
+import logging
+
+from cext.cursor cimport left
+
+LOG = logging.getLogger("cloudmri.parser")
+
+cdef Protocol protocols[MOST_PROTOCOLS]
+cdef int count = 0
+cdef set told = set()              # (class, place) of exceptions that were logged
+cdef list alive = []               # names, classes and prototypes that the table points at
+
+
+cdef class Parser:
+    cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
+        """Is this mine?  ``c`` shows all that this side has said so far.  Must keep nothing."""
+        return Match.NO
+
+    cdef Verdict feed(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil:
+        """Bytes, in order, without gaps.  Move the cursor past what you have used."""
+        return Verdict.REJECT
+
+    cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
+        """``n`` bytes are lost; what was carried is gone."""
+        return Verdict.DONE
+
+    cdef Verdict skipped(self, Conn* conn, bint is_orig, uint64_t seen, uint64_t missed) noexcept nogil:
+        """A skip has ended, by its bytes, by a gap or by the end of the stream."""
+        return Verdict.MORE
+
+    cdef Verdict eof(self, Conn* conn, bint is_orig) noexcept nogil:
+        """The FIN of this side was reached in order."""
+        return Verdict.MORE
+
+    cdef void end(self, Conn* conn, Reason why) noexcept nogil:
+        """The last call, and always made: log what is pending, free what is kept."""
+        pass
+
+
+cdef class Sink:
+    cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil:
+        pass
+
+    cdef void weird(self, Conn* conn, const char* name) noexcept nogil:
+        pass
+
+    cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
+                      uint32_t room) noexcept nogil:
+        return 0
+
+
+cdef Protocol* protocol(int number) noexcept nogil:
+    return &protocols[number]
+
+
+cdef int protocol_count() noexcept nogil:
+    return count
+
+
+cdef int find_protocol(const char* name) noexcept nogil:
+    """The number of a protocol, or NOBODY."""
+    cdef int i
+    for i in range(count):
+        if strcmp(protocols[i].name, name) == 0:
+            return i
+    return NOBODY
+
+
+def register(kind, *, str name, Schema schema, str transport="tcp", ports=(), uint32_t carry_max=CARRY_MAX,
+             uint64_t idle_seconds=0):
+    """Makes a protocol known: the last line of its file.
+
+    ``ports`` say whom to ask first, no more.  ``idle_seconds`` is how long a recognised flow may be silent.
+    """
+    global count
+    cdef Protocol* new = &protocols[count]
+    if transport not in ("tcp", "udp"):
+        raise ValueError(f"transport of {name!r} is 'tcp' or 'udp', not {transport!r}")
+    if count == MOST_PROTOCOLS:
+        raise ValueError(f"at most {MOST_PROTOCOLS} protocols")
+    if any(known["name"] == name for known in registered()):
+        raise ValueError(f"there is a protocol {name!r} already")
+    if len(ports) > 16:
+        raise ValueError(f"protocol {name!r} has more than 16 ports")
+    text = name.encode()
+    prototype = kind.__new__(kind) if not issubclass(kind, PyParser) else kind()
+    alive.append((text, kind, prototype, schema))
+    new.name, new.datagrams, new.carry_max, new.idle = text, transport == "udp", carry_max, idle_seconds
+    new.prototype, new.kind = <void*>prototype, <void*>kind
+    new.port_count = len(ports)
+    for i, port in enumerate(ports):
+        new.ports[i] = port
+    count += 1
+
+
+def registered():
+    """The protocols, as dicts with name, transport, ports, the kind of record and whether it is written in Python."""
+    return [{"name": text.decode(), "transport": "udp" if protocols[i].datagrams else "tcp",
+             "ports": tuple(protocols[i].ports[j] for j in range(protocols[i].port_count)),
+             "schema": schema.name, "doc": (kind.__doc__ or "").strip().split("\n")[0],
+             "python": issubclass(kind, PyParser)}
+            for i, (text, kind, _, schema) in enumerate(alive)]
+
+
+cdef class PyParser(Parser):
+    """A parser written in Python, as the engine sees it.  An exception in it rejects the flow and is logged once."""
+
+    cdef object plugin             # of the class that ``make`` gives, one for each flow
+    make = None                    # set by sensor.plugin on a subclass: callable() → plugin
+
+    def __init__(self):
+        self.plugin = type(self).make()
+
+    cdef Match probe(self, bint is_orig, Cursor c) noexcept with gil:
+        try:
+            answer = self.plugin.probe(bool(is_orig), (<const char*>c.p)[:left(&c)])
+        except Exception:
+            self.complain("probe")
+            return Match.NO
+        return Match.MAYBE if answer is None else Match.YES if answer else Match.NO
+
+    cdef Verdict feed(self, Conn* conn, bint is_orig, Cursor* c) noexcept with gil:
+        cdef Py_ssize_t used
+        cdef Verdict verdict
+        try:
+            used = self.plugin.feed(bool(is_orig), (<const char*>c.p)[:left(c)])
+            if used < 0 or used > left(c):
+                raise ValueError(f"feed used {used} of {left(c)} bytes")
+            c.p += used
+            verdict = self.answer(conn)
+        except Exception:
+            self.complain("feed")
+            return Verdict.REJECT
+        return verdict
+
+    cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept with gil:
+        cdef Verdict verdict
+        try:
+            self.plugin.gap(bool(is_orig), n)
+            verdict = self.answer(conn)
+        except Exception:
+            self.complain("gap")
+            return Verdict.REJECT
+        return verdict
+
+    cdef void end(self, Conn* conn, Reason why) noexcept with gil:
+        try:
+            self.plugin.end()
+            self.answer(conn)
+        except Exception:
+            self.complain("end")
+
+    cdef Verdict answer(self, Conn* conn) except Verdict.REJECT:
+        """Writes what the plug-in has emitted; tells what it wants."""
+        for schema, fields in self.plugin.take_emitted():
+            self.write(conn, schema, fields)
+        return Verdict.DONE if self.plugin.done else Verdict.MORE
+
+    cdef write(self, Conn* conn, Schema schema, dict fields):
+        """A record from a dict; the values live until it is encoded."""
+        cdef Record r
+        cdef bytes text
+        cdef int slot
+        kept = []
+        clear(&r)
+        for slot, field in enumerate(schema.fields):
+            value = fields.get(field.name)
+            if value is None:
+                continue
+            if field.kind == "text":
+                text = value.encode() if isinstance(value, str) else bytes(value)
+                kept.append(text)
+                put_text(&r, slot, span(<const uint8_t*>(<char*>text), <uint32_t>len(text)))
+            elif field.kind in ("time", "interval"):
+                put_number(&r, slot, <uint64_t><long long>round(value * 1e9))
+            elif field.kind == "int":
+                put_number(&r, slot, <uint64_t><long long>value)
+            else:
+                put_number(&r, slot, <uint64_t>value)
+        emit(conn, schema, &r)
+
+    cdef complain(self, str where):
+        """The traceback, once for each class and place."""
+        key = (type(self), where)
+        if key not in told:
+            told.add(key)
+            LOG.exception("parser %s failed in %s; its flow goes on without it", type(self).__name__, where)

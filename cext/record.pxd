@@ -1,0 +1,148 @@
+"""Records: what a line says, declared once.
+
+``Schema`` is the declaration and the Python face, ``Layout`` its C face, ``Record`` one filled-in line that borrows
+its bytes, ``Draft`` one that keeps copies for things that finish later.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from cext.types cimport Addr, Span, Time, span
+
+cdef enum:
+    MOST_FIELDS = 64               # one bit each in Record.present
+    DEFAULT_MAX = 1024             # bytes of a text field; longer ones are cut and named in _cut
+    DRAFT_INLINE = 1000            # bytes a draft keeps before it asks for more memory
+
+cdef enum Kind:
+    TIME, INTERVAL, COUNT, INT, BOOL, TEXT, ADDR, PORT, TEXTS, COUNTS
+
+
+cdef struct Field:
+    Kind kind
+    bint secret
+    uint32_t max                   # bytes of text, items of a vector
+    const char* json_key           # ,"name":
+    uint32_t json_key_size
+    const char* msgpack_key        # the name as a msgpack string
+    uint32_t msgpack_key_size
+
+
+cdef struct Layout:
+    int id
+    int count
+    uint64_t secrets               # bit mask of the secret fields
+    const char* json_path          # {"_path":"http"
+    uint32_t json_path_size
+    const char* msgpack_path
+    uint32_t msgpack_path_size
+    Field fields[MOST_FIELDS]
+
+
+cdef struct Slot:                  # text: p and number = bytes; vectors: p and number = items; else the number alone
+    const uint8_t* p
+    uint64_t number
+
+
+cdef struct Record:
+    uint64_t present               # bit i: slot i is set; unset fields are simply absent
+    uint64_t cut                   # bit i: field i was longer than its max
+    Time ts
+    Slot slots[MOST_FIELDS]
+
+
+cdef struct Chunk:
+    Chunk* after
+    uint8_t bytes[8]
+
+
+cdef struct Draft:
+    Record record
+    const Layout* layout
+    Draft* after                   # for the owner's queue
+    uint32_t mark                  # for the owner
+    uint32_t round                 # for the owner
+    Chunk* more                    # kept bytes that did not fit below
+    uint32_t used
+    uint32_t spare                 # keeps the bytes below aligned
+    uint8_t own[DRAFT_INLINE]
+
+
+cdef class Schema:
+    cdef readonly str name
+    cdef readonly str doc
+    cdef readonly list fields      # of FieldDoc, in slot order
+    cdef list alive                # the bytes that Layout points into
+    cdef Layout layout
+    cdef keep_path(self, bytes json_path, bytes msgpack_path)
+    cdef int declare(self, Kind kind, str name, str doc, uint32_t max, bint secret) except -1
+
+
+cdef inline void clear(Record* r) noexcept nogil:
+    r.present = 0
+    r.cut = 0
+
+
+cdef inline bint is_set(const Record* r, int field) noexcept nogil:
+    return (r.present >> field) & 1
+
+
+cdef inline void put_number(Record* r, int field, uint64_t value) noexcept nogil:
+    """A count, port, bool, int (as two's complement), time or interval (in ns)."""
+    r.slots[field].number = value
+    r.present |= <uint64_t>1 << field
+
+
+cdef inline void put_text(Record* r, int field, Span s) noexcept nogil:
+    """Borrowed: the bytes must live until the record is emitted."""
+    r.slots[field].p = s.p
+    r.slots[field].number = s.n
+    r.present |= <uint64_t>1 << field
+
+
+cdef inline void put_word(Record* r, int field, const char* word, uint32_t n) noexcept nogil:
+    """A word of our own, such as a name from a table."""
+    r.slots[field].p = <const uint8_t*>word
+    r.slots[field].number = n
+    r.present |= <uint64_t>1 << field
+
+
+cdef inline void put_addr(Record* r, int field, const Addr* a) noexcept nogil:
+    r.slots[field].p = &a.b[0]
+    r.present |= <uint64_t>1 << field
+
+
+cdef inline void put_texts(Record* r, int field, const Span* items, uint32_t n) noexcept nogil:
+    r.slots[field].p = <const uint8_t*>items
+    r.slots[field].number = n
+    r.present |= <uint64_t>1 << field
+
+
+cdef inline void put_counts(Record* r, int field, const uint64_t* items, uint32_t n) noexcept nogil:
+    r.slots[field].p = <const uint8_t*>items
+    r.slots[field].number = n
+    r.present |= <uint64_t>1 << field
+
+
+cdef inline Span get_text(const Record* r, int field) noexcept nogil:
+    """What a text field holds; empty when it is not set."""
+    return span(r.slots[field].p, <uint32_t>r.slots[field].number if is_set(r, field) else 0)
+
+
+cdef inline void borrow_fields(Record* r, const Record* lender) noexcept nogil:
+    """The fields that another record of the kind has set; its bytes must live until this one is emitted."""
+    cdef int i
+    for i in range(MOST_FIELDS):
+        if is_set(lender, i):
+            r.slots[i] = lender.slots[i]
+    r.present |= lender.present
+
+
+cdef inline void unset(Record* r, int field) noexcept nogil:
+    r.present &= ~(<uint64_t>1 << field)
+
+
+cdef Draft* new_draft(Schema schema) noexcept nogil
+cdef void free_draft(Draft* d) noexcept nogil
+cdef void keep_text(Draft* d, int field, Span s) noexcept nogil
+cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept nogil
+cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil
+cdef uint64_t draft_bytes() noexcept nogil

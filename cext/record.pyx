@@ -1,0 +1,196 @@
+"""Schemas, and drafts that outlive a call.
+
+In: declarations, one line a field.  Out: the Layout that encoders walk, and the field list that JSON Schema and the
+manual are rendered from.  Records themselves need no code: see record.pxd.
+"""
+from typing import NamedTuple
+
+import msgpack
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, strlen
+
+KINDS = ("time", "interval", "count", "int", "bool", "text", "addr", "port", "vector of text", "vector of count")
+
+cdef uint64_t kept = 0             # bytes that drafts hold, for the process's memory budget
+
+
+class FieldDoc(NamedTuple):
+    """What a field means, for people and for renderers."""
+
+    name: str
+    kind: str
+    doc: str
+    max: int
+    secret: bool
+
+
+cdef class Schema:
+    """A kind of record.  Each method declares one field and returns its slot number.
+
+    >>> HTTP = Schema("http", "HTTP requests and their answers.")
+    >>> METHOD = HTTP.text("method", "Verb of the request.")
+    """
+
+    registry = {}                  # name -> Schema, in the order of declaration
+
+    def __init__(self, str name, str doc):
+        if name and name in Schema.registry:
+            raise ValueError(f"there is a schema {name!r} already")
+        self.name, self.doc, self.fields, self.alive = name, doc, [], []
+        self.layout.id = len(Schema.registry)
+        self.layout.count = 0
+        self.layout.secrets = 0
+        self.keep_path(b'{"_path":"%s"' % name.encode(), msgpack.packb("_path") + msgpack.packb(name))
+        if name:                   # the nameless one is what all kinds have in common
+            Schema.registry[name] = self
+
+    cdef keep_path(self, bytes json_path, bytes msgpack_path):
+        self.alive += [json_path, msgpack_path]
+        self.layout.json_path, self.layout.json_path_size = json_path, <uint32_t>len(json_path)
+        self.layout.msgpack_path, self.layout.msgpack_path_size = msgpack_path, <uint32_t>len(msgpack_path)
+
+    @property
+    def id(self):
+        """Number of the kind, from 0 in the order of declaration."""
+        return self.layout.id
+
+    cdef int declare(self, Kind kind, str name, str doc, uint32_t max, bint secret) except -1:
+        cdef int slot = self.layout.count
+        cdef Field* field = &self.layout.fields[slot]
+        cdef bytes json_key = b',"%s":' % name.encode(), msgpack_key = msgpack.packb(name)
+        if slot == MOST_FIELDS:
+            raise ValueError(f"schema {self.name!r} has more than {MOST_FIELDS} fields")
+        if any(name == known.name for known in self.fields):
+            raise ValueError(f"schema {self.name!r} has a field {name!r} already")
+        self.alive += [json_key, msgpack_key]
+        field.kind, field.secret, field.max = kind, secret, max
+        field.json_key, field.json_key_size = json_key, <uint32_t>len(json_key)
+        field.msgpack_key, field.msgpack_key_size = msgpack_key, <uint32_t>len(msgpack_key)
+        self.layout.secrets |= <uint64_t>secret << slot
+        self.layout.count += 1
+        self.fields.append(FieldDoc(name, KINDS[kind], doc, max, secret))
+        return slot
+
+    def time(self, str name, str doc, *, bint secret=False):
+        return self.declare(TIME, name, doc, 0, secret)
+
+    def interval(self, str name, str doc, *, bint secret=False):
+        return self.declare(INTERVAL, name, doc, 0, secret)
+
+    def count(self, str name, str doc, *, bint secret=False):
+        return self.declare(COUNT, name, doc, 0, secret)
+
+    def int(self, str name, str doc, *, bint secret=False):
+        return self.declare(INT, name, doc, 0, secret)
+
+    def bool(self, str name, str doc, *, bint secret=False):
+        return self.declare(BOOL, name, doc, 0, secret)
+
+    def text(self, str name, str doc, *, uint32_t max=DEFAULT_MAX, bint secret=False):
+        return self.declare(TEXT, name, doc, max, secret)
+
+    def addr(self, str name, str doc, *, bint secret=False):
+        return self.declare(ADDR, name, doc, 0, secret)
+
+    def port(self, str name, str doc, *, bint secret=False):
+        return self.declare(PORT, name, doc, 0, secret)
+
+    def texts(self, str name, str doc, *, uint32_t max=100, bint secret=False):
+        return self.declare(TEXTS, name, doc, max, secret)
+
+    def counts(self, str name, str doc, *, uint32_t max=100, bint secret=False):
+        return self.declare(COUNTS, name, doc, max, secret)
+
+
+cdef Draft* new_draft(Schema schema) noexcept nogil:
+    """An empty draft, or NULL when memory is out."""
+    global kept
+    cdef Draft* d = <Draft*>malloc(sizeof(Draft))
+    if d == NULL:
+        return NULL
+    d.layout = &schema.layout
+    d.record.present = 0
+    d.record.cut = 0
+    d.record.ts = 0
+    d.more = NULL
+    d.after = NULL
+    d.mark = d.round = 0
+    d.used = 0
+    kept += sizeof(Draft)
+    return d
+
+
+cdef void free_draft(Draft* d) noexcept nogil:
+    global kept
+    cdef Chunk* chunk
+    if d == NULL:
+        return
+    while d.more != NULL:
+        chunk = d.more
+        d.more = chunk.after
+        free(chunk)
+    kept -= sizeof(Draft)
+    free(d)
+
+
+cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil:
+    """``n`` writable bytes, aligned for a pointer, that live as long as the draft; or NULL."""
+    cdef Chunk* chunk
+    cdef uint32_t rounded = (n + 7) & ~7u
+    if n < DRAFT_INLINE and rounded <= DRAFT_INLINE - d.used:
+        d.used += rounded
+        return d.own + d.used - rounded
+    chunk = <Chunk*>malloc(sizeof(Chunk) + n)
+    if chunk == NULL:
+        return NULL
+    chunk.after = d.more
+    d.more = chunk
+    return chunk.bytes
+
+
+cdef void keep_text(Draft* d, int field, Span s) noexcept nogil:
+    """A copy of at most the field's max; the rest is lost, and the field named in ``_cut``."""
+    cdef uint32_t n = s.n
+    cdef uint8_t* p
+    if n > d.layout.fields[field].max:
+        n = d.layout.fields[field].max
+        d.record.cut |= <uint64_t>1 << field
+    p = keep_bytes(d, n)
+    if p == NULL:
+        return
+    memcpy(p, s.p, n)
+    d.record.slots[field].p = p
+    d.record.slots[field].number = n
+    d.record.present |= <uint64_t>1 << field
+
+
+cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept nogil:
+    """``s`` behind what the field holds already, with ``between`` in the middle; bounded by the field's max."""
+    cdef Slot old = d.record.slots[field]
+    cdef uint32_t had, gap = <uint32_t>strlen(between), room, n = s.n
+    cdef uint8_t* p
+    if not (d.record.present >> field) & 1:
+        keep_text(d, field, s)
+        return
+    had = <uint32_t>old.number
+    room = d.layout.fields[field].max
+    if had + gap >= room:
+        d.record.cut |= <uint64_t>1 << field
+        return
+    if n > room - had - gap:
+        n = room - had - gap
+        d.record.cut |= <uint64_t>1 << field
+    p = keep_bytes(d, had + gap + n)
+    if p == NULL:
+        return
+    memcpy(p, old.p, had)
+    memcpy(p + had, between, gap)
+    memcpy(p + had + gap, s.p, n)
+    d.record.slots[field].p = p
+    d.record.slots[field].number = had + gap + n
+
+
+cdef uint64_t draft_bytes() noexcept nogil:
+    """Bytes that all drafts of this process hold."""
+    return kept

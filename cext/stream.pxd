@@ -1,0 +1,42 @@
+"""TCP payload in order: what is held, what is given up, what goes on."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from cext.flow cimport Flow, Side
+from cext.packet cimport Packet
+from cext.tcp cimport Turn
+from cext.types cimport Time
+
+
+cdef class Taker:
+    """Who takes the streams: every byte of one direction once and in order, or word of its loss."""
+    cdef bint wants(self, Flow* f) noexcept nogil
+    cdef void data(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, Time ts) noexcept nogil
+    cdef void lost(self, Flow* f, bint is_orig, uint64_t n, Time ts) noexcept nogil
+    cdef void eof(self, Flow* f, bint is_orig, Time ts) noexcept nogil
+
+
+cdef class Streams:
+    cdef Taker taker
+    cdef Time window               # how long a hole may last once its data is acknowledged
+    cdef uint32_t window_packets   # … or for how many packets of its flow
+    cdef uint32_t side_bytes       # held for one direction
+    cdef uint64_t most_bytes       # held for all
+    cdef uint64_t held
+    cdef uint64_t gaps
+    cdef uint64_t missed
+    cdef uint64_t shed             # times that a hole was given up for want of memory
+
+    cdef void push(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil
+    cdef void settle(self, Flow* f, Time now) noexcept nogil
+    cdef void flush(self, Flow* f, Time now) noexcept nogil
+    cdef void deliver(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t have, bint blind,
+                      Time ts) noexcept nogil
+    cdef bint hold(self, Flow* f, const Turn* t, const Packet* p, uint64_t at, uint32_t cut) noexcept nogil
+    cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil
+    cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time ts) noexcept nogil
+    cdef bint may_give_up(self, const Flow* f, bint is_orig, Time now) noexcept nogil
+    cdef void finish(self, Flow* f, Time now) noexcept nogil
+    cdef void push_now(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil
+    cdef void start_waiting(self, Flow* f, Time now) noexcept nogil
+    cdef void count_missed(self, Flow* f, bint is_orig, uint64_t n) noexcept nogil
+    cdef Time wake(self, const Flow* f, Time deadline) noexcept nogil

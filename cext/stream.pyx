@@ -1,0 +1,239 @@
+"""TCP payload in order: what is held, what is given up, what goes on.
+
+A segment goes to the taker at once when it is the next one and its sender had seen nothing of the other side that we
+have not.  Else it is copied and held: a mirror reorders, and shows answers before questions.  A hole is given up when
+its data was acknowledged, so that it will not be sent again, and a bounded window of time or packets has passed; or
+when memory is short.  The first copy of a byte wins.
+
+    push ─┬─ next in order, nothing held ─────────────▶ data
+          └─ hold ──▶ settle ─┬─ its turn has come ───▶ data
+                              └─ window over ─────────▶ lost
+"""
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from cext.flow cimport INACTIVE, Segment, note_scaled
+from cext.tcp cimport clean
+from cext.types cimport SECOND
+
+
+cdef class Taker:
+    cdef bint wants(self, Flow* f) noexcept nogil:
+        return False
+
+    cdef void data(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, Time ts) noexcept nogil:
+        pass
+
+    cdef void lost(self, Flow* f, bint is_orig, uint64_t n, Time ts) noexcept nogil:
+        pass
+
+    cdef void eof(self, Flow* f, bint is_orig, Time ts) noexcept nogil:
+        pass
+
+
+cdef inline uint64_t goal(const Side* s) noexcept nogil:
+    """One past the last payload byte that is known to exist because it was acknowledged; the FIN is none."""
+    return s.fin - 1 if s.fin and s.acked >= s.fin else s.acked
+
+
+cdef inline bint unseen(const Side* s, uint64_t acks) noexcept nogil:
+    """True when ``acks`` speaks of data of this side that is not delivered yet."""
+    if s.state == INACTIVE or acks <= s.next:
+        return False
+    return not (s.fin and acks >= s.fin and s.next + 1 >= s.fin)
+
+
+cdef inline bint in_hole(const Side* s) noexcept nogil:
+    return s.held != NULL or goal(s) > s.next
+
+
+cdef class Streams:
+    def __init__(self, Taker taker, *, double window=0.25, uint32_t window_packets=128, uint32_t side_bytes=1 << 20,
+                 uint64_t most_bytes=48 << 20):
+        self.taker, self.window, self.window_packets = taker, <Time>(window * SECOND), window_packets
+        self.side_bytes, self.most_bytes = side_bytes, most_bytes
+
+    cdef void push(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil:
+        """Takes a segment's payload, if it has any, and lets everything go whose turn has come."""
+        cdef Side* me = &f.side[t.is_orig]
+        cdef Side* peer = &f.side[not t.is_orig]
+        cdef uint64_t at = <uint64_t>t.at
+        cdef uint32_t cut = 0
+        if not me.waits and not peer.waits:
+            if goal(peer) <= peer.next and (p.claimed == 0 or (t.usable and at == me.next)):
+                if p.claimed:      # the common case: in order, nothing held, nothing missing
+                    self.deliver(f, t.is_orig, p.payload, p.claimed, p.captured, False, p.ts)
+                if me.fin and me.next + 1 >= me.fin and not me.eof_told:
+                    me.eof_told = True
+                    self.taker.eof(f, t.is_orig, p.ts)
+                return
+        if p.claimed and t.usable and at + p.claimed > me.next:
+            if at < me.next:       # a part is known already
+                cut = <uint32_t>(me.next - at)
+            if not self.hold(f, t, p, at + cut, cut):
+                self.shed += 1
+                self.push_now(f, t, p)
+        self.settle(f, p.ts)
+
+    cdef void push_now(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil:
+        """Memory is short: all that is held goes, then this segment."""
+        cdef Side* me = &f.side[t.is_orig]
+        cdef uint64_t at = <uint64_t>t.at
+        cdef uint32_t cut
+        self.flush(f, p.ts)
+        if at > me.next:
+            self.give_up(f, t.is_orig, at, p.ts)
+        if at + p.claimed > me.next:
+            cut = <uint32_t>(me.next - at)
+            self.deliver(f, t.is_orig, p.payload + (cut if cut < p.captured else p.captured), p.claimed - cut,
+                         p.captured - cut if cut < p.captured else 0, False, p.ts)
+
+    cdef void deliver(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t have, bint blind,
+                      Time ts) noexcept nogil:
+        """Hands on ``n`` bytes of sequence space, of which ``have`` were captured."""
+        cdef Side* me = &f.side[is_orig]
+        me.next += n
+        if blind:
+            return
+        if have:
+            self.taker.data(f, is_orig, p, have, ts)
+        if n > have:
+            self.count_missed(f, is_orig, n - have)
+            self.taker.lost(f, is_orig, n - have, ts)
+
+    cdef bint hold(self, Flow* f, const Turn* t, const Packet* p, uint64_t at, uint32_t cut) noexcept nogil:
+        """Copies what no held segment covers yet.  False when there is no memory for it."""
+        cdef Side* me = &f.side[t.is_orig]
+        cdef Segment** link = &me.held
+        cdef Segment* s
+        cdef bint blind = not self.taker.wants(f)
+        cdef uint64_t end = <uint64_t>t.at + p.claimed, stop
+        cdef uint32_t off, n, have
+        while at < end:
+            while link[0] != NULL and link[0].at + link[0].n <= at:
+                link = &link[0].after
+            if link[0] != NULL and link[0].at <= at:
+                at = link[0].at + link[0].n
+                continue
+            stop = link[0].at if link[0] != NULL and link[0].at < end else end
+            off, n = <uint32_t>(at - <uint64_t>t.at), <uint32_t>(stop - at)
+            have = 0 if p.captured <= off or blind else p.captured - off
+            if have > n:
+                have = n
+            if me.held_bytes + sizeof(Segment) + have > self.side_bytes or self.held > self.most_bytes:
+                return False
+            s = <Segment*>malloc(sizeof(Segment) + have)
+            if s == NULL:
+                return False
+            s.at, s.n, s.have, s.blind, s.ts, s.acks = at, n, have, blind, p.ts, t.acks
+            memcpy(s.bytes, p.payload + off, have)
+            s.after = link[0]
+            link[0] = s
+            me.held_bytes += sizeof(Segment) + have
+            self.held += sizeof(Segment) + have
+            at = stop
+        return True
+
+    cdef void settle(self, Flow* f, Time now) noexcept nogil:
+        """Lets go what can go; starts or stops the clock of what cannot."""
+        cdef bint moved = True
+        f.side[0].waits_packets += 1
+        f.side[1].waits_packets += 1
+        while moved:
+            moved = self.step(f, True, now, False) or self.step(f, False, now, False)
+        self.start_waiting(f, now)
+
+    cdef void start_waiting(self, Flow* f, Time now) noexcept nogil:
+        cdef int i
+        cdef Side* s
+        for i in range(2):
+            s = &f.side[i]
+            if not in_hole(s):
+                s.waits = False
+                if s.fin and s.next + 1 >= s.fin and not s.eof_told:
+                    s.eof_told = True
+                    self.taker.eof(f, i, now)
+            elif not s.waits:
+                s.waits, s.waits_since, s.waits_packets = True, now, 0
+
+    cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil:
+        """One segment delivered or one hole given up; False when this side can only wait."""
+        cdef Side* me = &f.side[is_orig]
+        cdef Side* peer = &f.side[not is_orig]
+        cdef Segment* s = me.held
+        cdef uint32_t cut
+        if s != NULL and s.at <= me.next:
+            if unseen(peer, s.acks):
+                if not forced and not self.may_give_up(f, is_orig, now):
+                    return False
+                if peer.held == NULL or peer.held.at > peer.next:
+                    self.give_up(f, not is_orig, s.acks if peer.held == NULL or s.acks < peer.held.at
+                                 else peer.held.at, now)
+                    return True    # the question is lost: that is said before its answer is told
+            me.held = s.after
+            me.held_bytes -= sizeof(Segment) + s.have
+            self.held -= sizeof(Segment) + s.have
+            if s.at + s.n > me.next:
+                cut = <uint32_t>(me.next - s.at)
+                self.deliver(f, is_orig, s.bytes + (cut if cut < s.have else s.have), s.n - cut,
+                             s.have - cut if cut < s.have else 0, s.blind, s.ts)
+            free(s)
+            return True
+        if in_hole(me) and (forced or (me.waits and self.may_give_up(f, is_orig, now))):
+            self.give_up(f, is_orig, s.at if s != NULL else goal(me), now)
+            return True
+        return False
+
+    cdef bint may_give_up(self, const Flow* f, bint is_orig, Time now) noexcept nogil:
+        """True when the window is over and the missing data was acknowledged, or nobody is seen who could do so."""
+        cdef const Side* me = &f.side[is_orig]
+        if not me.waits:
+            return False
+        if me.held != NULL and me.held.at > me.next and goal(me) < me.held.at and f.side[not is_orig].packets:
+            return False
+        return now - me.waits_since > self.window or me.waits_packets > self.window_packets
+
+    cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time ts) noexcept nogil:
+        cdef Side* me = &f.side[is_orig]
+        cdef uint64_t n = to - me.next
+        me.next = to
+        me.waits = False
+        self.count_missed(f, is_orig, n)
+        self.taker.lost(f, is_orig, n, ts)
+
+    cdef void count_missed(self, Flow* f, bint is_orig, uint64_t n) noexcept nogil:
+        """Books a gap, unless the numbers of this flow cannot be trusted."""
+        cdef Side* me = &f.side[is_orig]
+        self.gaps += 1
+        self.missed += n
+        if clean(f):
+            me.missed += n
+            note_scaled(f, is_orig, c'G', &me.gaps)
+
+    cdef void flush(self, Flow* f, Time now) noexcept nogil:
+        """Lets everything go: the flow ends, or memory is short."""
+        cdef bint moved = True
+        while moved:
+            moved = (self.step(f, True, now, False) or self.step(f, False, now, False)
+                     or self.step(f, True, now, True) or self.step(f, False, now, True))
+        self.start_waiting(f, now)
+
+    cdef void finish(self, Flow* f, Time now) noexcept nogil:
+        """The flow has ended: nothing is held any more, and what is missing before a FIN is missed."""
+        cdef int i
+        self.flush(f, now)
+        for i in range(2):
+            if f.side[i].fin > f.side[i].next + 1 and clean(f):
+                self.give_up(f, i, f.side[i].fin - 1, now)
+        self.start_waiting(f, now)
+
+    cdef Time wake(self, const Flow* f, Time deadline) noexcept nogil:
+        """When the flow must be looked at: its deadline, or sooner when a window ends before."""
+        cdef int i
+        cdef Time end
+        for i in range(2):
+            if f.side[i].waits:
+                end = f.side[i].waits_since + self.window
+                if end < deadline:
+                    deadline = end
+        return deadline

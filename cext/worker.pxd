@@ -1,0 +1,48 @@
+"""The loop; the only room that sees all others."""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from cext.conn cimport ConnLog
+from cext.decap cimport Decap
+from cext.dispatch cimport Dispatch
+from cext.filter cimport Filter
+from cext.flow cimport Flow, FlowTable
+from cext.packet cimport BATCH, Frame, Packet
+from cext.parser cimport Reason
+from cext.stream cimport Streams
+from cext.types cimport Time
+from cext.writer cimport Writer
+
+
+cdef class Worker:
+    cdef readonly Decap decap
+    cdef readonly Writer writer
+    cdef FlowTable flows
+    cdef Streams streams
+    cdef Dispatch dispatch
+    cdef ConnLog conns
+    cdef Filter filter
+    cdef uint8_t server_ports[2][8192]   # by is_udp: bit set of the ports that servers use
+    cdef Time begin
+    cdef Time end
+    cdef Time first_time
+    cdef uint64_t packets
+    cdef uint64_t bytes
+    cdef uint64_t flow_packets
+    cdef uint64_t evicted
+    cdef uint64_t twins
+    cdef Frame frames[BATCH]
+    cdef Packet batch[BATCH]
+
+    cdef void process(self, int n) noexcept nogil
+    cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil
+    cdef void take(self, const Packet* p) noexcept nogil
+    cdef Flow* new_flow(self, const Packet* p, bint* is_orig) noexcept nogil
+    cdef bint flips(self, const Packet* p) noexcept nogil
+    cdef bint is_server_port(self, const Packet* p, uint16_t port) noexcept nogil
+    cdef bint is_twin(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil
+    cdef void take_twin(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil
+    cdef void take_tcp(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil
+    cdef void take_datagram(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil
+    cdef Time timeout(self, const Flow* f) noexcept nogil
+    cdef void expire(self) noexcept nogil
+    cdef void finish(self, Flow* f, Reason why) noexcept nogil

@@ -1,0 +1,292 @@
+"""The loop: batch → decap → flow → stream → parser → out.
+
+Two passes over up to 32 frames: open, hash and prefetch; then flows, streams and parsers.  No flow pointer crosses from
+the first to the second.  Time comes from the packets, never from the clock, so a file and a live run act alike.
+"""
+from libc.string cimport memset
+
+from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME, Step, MOST_STEPS
+from cext.decap import DROP_NAMES, LAYER_NAMES
+from cext.flow cimport (CLOSED, INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, note_once)
+from cext.packet cimport ACK, IPPROTO_TCP, IPPROTO_UDP, SYN
+from cext.parser cimport EVICTED, FINISHED, NOBODY, SHUTDOWN, TIMED_OUT, Conn, protocol
+from cext.pcap cimport READING, Capture
+from cext.record cimport Record, Schema, clear, draft_bytes, put_number
+from cext.tcp cimport Turn, begins_anew, locate, take_turn
+from cext.types cimport SECOND
+
+cdef enum:
+    DRAIN = 1 << 18                # bytes of output after which the owner is asked to take them
+    BATCHES = 1024                 # between two looks at signals
+    ATTEMPT = 5                    # seconds for an answer to a SYN; Zeek's timeouts, here and below
+    LINGER = 5                     # … for late packets of a flow that has ended
+    HANDSHAKE_IDLE = 60
+    TCP_IDLE = 300
+    DATAGRAM_IDLE = 60
+    TWIN_SILENCE = 2               # … after which another vantage takes the place of a silent one
+
+cdef Schema STATS = Schema("stats", "What the sensor did, and what it could not use.")
+
+COUNTERS = (
+    ("packets", "Frames read."),
+    ("bytes", "Bytes of them that were captured."),
+    ("flow_packets", "Packets that became a flow's."),
+    ("flows", "Flows begun."),
+    ("flows_peak", "Most flows at a time."),
+    ("flows_evicted", "Flows ended early because the table was full."),
+    ("twin_packets", "Packets that another vantage had shown already."),
+    ("gaps", "Holes in TCP streams that were given up."),
+    ("missed_bytes", "Bytes in them."),
+    ("reorder_shed", "Holes given up early for want of memory."),
+    ("parsers_rejected", "Flows whose parser found them to be something else, or broken."),
+    ("parsers_shed", "Flows that lost their parser for want of memory."),
+    ("python_calls", "Questions put to Python: digests and the like."),
+    ("records_lost", "Records that could not be encoded for want of memory."),
+    ("cut_copies", "Packets whose copy is shorter than their IP length says."),
+    ("datagrams_reassembled", "Datagrams put together from fragments."),
+    ("datagrams_evicted", "Unfinished datagrams that gave way to newer ones."),
+    ("datagrams_expired", "Datagrams whose fragments did not all come in time."),
+    ("envelopes", "Different mirror envelopes seen; plain traffic is one."),
+)
+for name, doc in COUNTERS + tuple((f"drop_{name}", f"Packets not used. {doc}") for name, doc in DROP_NAMES):
+    STATS.count(name, doc)
+
+
+cdef class Worker:
+    """Reads captures into records.  Pure mechanics: what to do comes in as arguments, records go out by drain."""
+
+    def __init__(self, Decap decap, Writer writer, is_local, *, Filter filter=None, begin=None, end=None,
+                 server_ports=((), ()), protocols=None, uint32_t most_flows=1 << 20, double reorder_window=0.25):
+        """``begin`` and ``end``: times in ns that bound the packets used; ``server_ports``: of TCP, of UDP."""
+        self.decap, self.writer, self.filter = decap, writer, filter
+        self.flows = FlowTable(most_flows)
+        self.dispatch = Dispatch(writer, protocols)
+        self.streams = Streams(self.dispatch, window=reorder_window)
+        self.conns = ConnLog(writer, is_local)
+        self.begin = 0 if begin is None else begin
+        self.end = (<Time>1 << 62) if end is None else end
+        self.first_time = -1
+        for i, ports in enumerate(server_ports):
+            for port in ports:
+                self.server_ports[i][<int>port >> 3] |= 1 << (<int>port & 7)
+
+    # ---- the owner's side ------------------------------------------------------------------------------------------
+
+    def run(self, Capture capture, Time limit=<Time>1 << 62):
+        """Reads frames up to ``limit``, until there is output to take, a signal may wait, or the capture wants bytes.
+
+        True while the capture has frames that it can give at once.
+        """
+        cdef int n = BATCH, turns = 0
+        with nogil:
+            while turns < BATCHES and n == BATCH and self.writer.pending < DRAIN:
+                n = capture.fill(self.frames, BATCH, limit)
+                self.process(n)
+                turns += 1
+        return n == BATCH
+
+    def finish_all(self):
+        """Ends all flows: the run is over."""
+        cdef Flow* f
+        with nogil:
+            while True:
+                f = self.flows.any()
+                if f == NULL:
+                    break
+                self.finish(f, SHUTDOWN)
+
+    def log_stats(self):
+        """Writes a stats record."""
+        cdef Record r
+        cdef int slot
+        counters = self.counters()
+        clear(&r)
+        r.ts = self.flows.now
+        for slot, field in enumerate(STATS.fields):
+            put_number(&r, slot, counters[field.name])
+        self.writer.write_plain(&STATS.layout, &r)
+
+    def counters(self):
+        """All counters by name, as the stats record has them."""
+        return self.decap.counters() | {
+            "packets": self.packets, "bytes": self.bytes, "flow_packets": self.flow_packets,
+            "flows": self.flows.created, "flows_peak": self.flows.peak, "flows_evicted": self.evicted,
+            "twin_packets": self.twins, "gaps": self.streams.gaps, "missed_bytes": self.streams.missed,
+            "reorder_shed": self.streams.shed, "parsers_rejected": self.dispatch.rejected,
+            "parsers_shed": self.dispatch.shed, "python_calls": self.writer.asked, "records_lost": self.writer.lost}
+
+    def memory(self):
+        """Bytes held right now, by room: what must be back at its start when all flows have ended."""
+        return {"flows": self.flows.count, "held": self.streams.held, "carried": self.dispatch.carried,
+                "parsers": self.dispatch.parsers, "drafts": draft_bytes()}
+
+    @property
+    def times(self):
+        """Time of the first frame and the clock, in ns; None before the first."""
+        return None if self.first_time < 0 else (self.first_time, self.flows.now)
+
+    # ---- first pass ------------------------------------------------------------------------------------------------
+
+    cdef void process(self, int n) noexcept nogil:
+        cdef int i, opened = 0
+        for i in range(n):
+            if self.admit(&self.frames[i], &self.batch[opened]):
+                self.flows.prefetch_bucket(self.batch[opened].hash)
+                opened += 1
+        for i in range(opened):
+            self.flows.prefetch_flow(self.batch[i].hash)
+        for i in range(opened):
+            self.take(&self.batch[i])
+        self.decap.end_batch()
+        self.expire()
+
+    cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil:
+        """Opens a frame; False when it is none of a flow's."""
+        self.packets += 1
+        self.bytes += frame.captured
+        if self.first_time < 0:
+            self.first_time = frame.ts
+        if frame.ts < self.begin or frame.ts > self.end:
+            self.decap.count(OUTSIDE_TIME)
+            return False
+        self.flows.advance(frame.ts)
+        if not self.decap.open(frame, p):
+            return False
+        if self.filter is not None and not self.filter.matches(p):
+            self.decap.count(FILTERED)
+            return False
+        return True
+
+    # ---- second pass -----------------------------------------------------------------------------------------------
+
+    cdef void take(self, const Packet* p) noexcept nogil:
+        """One packet into its flow."""
+        cdef bint is_orig
+        cdef Flow* f = self.flows.find(p, &is_orig)
+        if f != NULL and p.ts > f.deadline:
+            self.finish(f, TIMED_OUT)
+            f = NULL
+        elif f != NULL and p.proto == IPPROTO_TCP and p.flags & SYN and begins_anew(f, p) and not (
+                self.is_twin(f, p, is_orig)):
+            self.finish(f, FINISHED)
+            f = NULL
+        if f == NULL:
+            f = self.new_flow(p, &is_orig)
+            if f == NULL:
+                self.decap.count(FLOWS_FULL)
+                return
+        self.flow_packets += 1
+        if self.is_twin(f, p, is_orig):
+            self.take_twin(f, p, is_orig)
+            return
+        f.side[is_orig].envelope = p.envelope
+        f.side[is_orig].seen = p.ts
+        f.side[is_orig].packets += 1
+        f.side[is_orig].ip_bytes += p.ip_bytes
+        if p.proto == IPPROTO_TCP:
+            self.take_tcp(f, p, is_orig)
+        else:
+            self.take_datagram(f, p, is_orig)
+        if not f.lingers:
+            f.deadline = p.ts + self.timeout(f)
+        self.flows.schedule(f, self.streams.wake(f, f.deadline))
+
+    cdef Flow* new_flow(self, const Packet* p, bint* is_orig) noexcept nogil:
+        """A new flow; when the table is full the one that would time out soonest gives way."""
+        cdef bint flip = self.flips(p)
+        cdef Flow* f = self.flows.create(p, flip)
+        if f == NULL:
+            f = self.flows.oldest()
+            if f == NULL:
+                return NULL
+            self.evicted += 1
+            self.finish(f, EVICTED)
+            f = self.flows.create(p, flip)
+        is_orig[0] = not flip
+        return f
+
+    cdef bint flips(self, const Packet* p) noexcept nogil:
+        """True when the sender of a flow's first packet is the responder: its port is a server's (Zeek's rules)."""
+        if p.proto == IPPROTO_TCP:
+            if p.flags & SYN and not p.flags & ACK:
+                return False
+        elif p.proto != IPPROTO_UDP:
+            return False
+        if not self.is_server_port(p, p.sport):
+            return False
+        if not self.is_server_port(p, p.dport):
+            return True
+        return p.proto == IPPROTO_TCP and not p.flags & SYN and p.sport < p.dport
+
+    cdef bint is_server_port(self, const Packet* p, uint16_t port) noexcept nogil:
+        return (self.server_ports[p.proto == IPPROTO_UDP][port >> 3] >> (port & 7)) & 1
+
+    cdef bint is_twin(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
+        """True when another vantage shows what the side's own vantage shows too."""
+        cdef uint32_t own = f.side[is_orig].envelope
+        return own != p.envelope and own != NO_FLOW and p.ts - f.side[is_orig].seen <= TWIN_SILENCE * <Time>SECOND
+
+    cdef void take_twin(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
+        """Offered to reassembly, where it may fill a gap, and counted apart."""
+        cdef Turn turn
+        self.twins += 1
+        f.side[is_orig].twins += 1
+        if p.proto != IPPROTO_TCP or p.claimed == 0:
+            return
+        locate(f, p, is_orig, &turn)
+        if turn.usable:
+            self.streams.push(f, &turn, p)
+
+    cdef void take_tcp(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
+        cdef Turn turn
+        take_turn(f, p, is_orig, &turn)
+        self.streams.push(f, &turn, p)
+        if turn.closing:
+            f.lingers = True
+            f.deadline = p.ts + LINGER * <Time>SECOND
+
+    cdef void take_datagram(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
+        if p.proto == IPPROTO_UDP:
+            note_once(f, is_orig, MARK_DATA, c'D')
+        f.side[is_orig].bytes += p.claimed
+        if p.ts > f.last:
+            f.last = p.ts
+        if p.proto == IPPROTO_UDP:
+            self.dispatch.datagram(f, is_orig, p)
+
+    cdef Time timeout(self, const Flow* f) noexcept nogil:
+        """How long the flow may be silent from now on."""
+        cdef int o = f.side[True].state, r = f.side[False].state
+        cdef uint64_t idle
+        if f.proto != IPPROTO_TCP:
+            idle = self.dispatch.idle_seconds(f) if f.services else 0
+            return <Time>(idle if idle else DATAGRAM_IDLE) * SECOND
+        if r == INACTIVE and (o == SYN_SENT or o == SYN_ACK_SENT):
+            return f.first + ATTEMPT * <Time>SECOND - f.last
+        if (f.side[True].closed or f.side[False].closed) and (o == RESET or r == RESET or o == INACTIVE or r == INACTIVE):
+            return LINGER * <Time>SECOND
+        if (o == INACTIVE or o == SYN_SENT or o == SYN_ACK_SENT) and (r == INACTIVE or r == SYN_SENT or r == SYN_ACK_SENT):
+            return HANDSHAKE_IDLE * <Time>SECOND
+        idle = self.dispatch.idle_seconds(f) if f.services else 0
+        return <Time>(idle if idle else TCP_IDLE) * SECOND
+
+    # ---- ends ------------------------------------------------------------------------------------------------------
+
+    cdef void expire(self) noexcept nogil:
+        """Looks at the flows whose time has come: some are over, some have a hole to give up."""
+        cdef Flow* f = self.flows.due()
+        while f != NULL:
+            if f.deadline < self.flows.now:
+                self.finish(f, TIMED_OUT)
+            else:
+                self.streams.settle(f, self.flows.now)
+                self.flows.schedule(f, self.streams.wake(f, f.deadline))
+            f = self.flows.due()
+
+    cdef void finish(self, Flow* f, Reason why) noexcept nogil:
+        """What is held goes, the parser ends, the conn record is written; the flow is gone."""
+        if f.proto == IPPROTO_TCP:
+            self.streams.finish(f, f.last)
+        self.dispatch.end(f, why, f.last)
+        self.conns.write(f)
+        self.flows.remove(f)

@@ -1,0 +1,52 @@
+"""Records → encoded bytes, by kind, with the identity of their flow in front."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from cext.buffer cimport Buffer
+from cext.decap cimport Decap
+from cext.flow cimport Flow
+from cext.parser cimport Conn, Sink
+from cext.record cimport Layout, Record
+from cext.types cimport Addr, Time
+
+cdef enum:
+    MOST_KINDS = 64
+    CACHED = 1024                  # identities kept
+    CACHED_SIZE = 512
+    UID_SIZE = 18
+
+
+cdef struct Cached:                # the identity of a flow, as encoded
+    uint64_t hash
+    Time first
+    uint32_t number
+    uint32_t flips
+    uint32_t size
+    uint32_t count                 # keys in it
+    uint8_t bytes[CACHED_SIZE]
+
+
+cdef class Writer(Sink):
+    cdef Decap decap
+    cdef bint msgpack
+    cdef bint secrets
+    cdef bint by_kind              # a buffer for each kind, not one for all
+    cdef uint64_t wanted           # kinds that are written, one bit each
+    cdef uint64_t seed[2]
+    cdef Buffer buffers[MOST_KINDS]
+    cdef Buffer scratch
+    cdef Cached* cache
+    cdef uint64_t records[MOST_KINDS]
+    cdef uint64_t lost             # records that memory was too short for
+    cdef uint64_t pending          # bytes that wait to be drained
+    cdef uint64_t asked            # questions put to Python
+    cdef dict tenant_names
+    cdef dict weirds               # name → how often
+    cdef object answers            # kind → callable(bytes) → bytes
+
+    cdef void put(self, Flow* f, const Layout* layout, Record* r) noexcept nogil
+    cdef Buffer identity(self, Flow* f, uint32_t* count) noexcept nogil
+    cdef bint render(self, Flow* f, uint32_t* count) noexcept nogil
+    cdef void uid(self, const Flow* f, uint8_t* text) noexcept nogil
+    cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil
+    cdef bint count_weird(self, const char* name) noexcept with gil
+    cdef void write_plain(self, const Layout* layout, Record* r) noexcept nogil

@@ -1,0 +1,269 @@
+"""Records → encoded bytes, by kind, with the identity of their flow in front.
+
+The identity (uid, four-tuple, envelope) is the same for all records of a flow.  It is encoded once and kept in a small
+direct-mapped cache: an HTTP record costs a copy instead of two addresses and a dozen keys.
+"""
+from libc.stdint cimport uint16_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, strlen
+
+from cext.packet cimport HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, Envelope
+from cext.record cimport Schema, clear, put_addr, put_number, put_text, put_word
+from cext.to_json cimport json_fields, json_line
+from cext.to_msgpack cimport msgpack_fields, msgpack_map
+from cext.types cimport Span, span
+from cext.wire cimport be64, mix64
+
+cdef Schema IDENTITY = Schema("", "What every record of a flow says: which flow, and where it was seen.")
+cdef int UID = IDENTITY.text("uid", "Name of the flow; the same in every record of it, and in every run with the same seed.")
+cdef int ORIG_H = IDENTITY.addr("id.orig_h", "Address of the originator.")
+cdef int ORIG_P = IDENTITY.port("id.orig_p", "Port of the originator; for ICMP the type.")
+cdef int RESP_H = IDENTITY.addr("id.resp_h", "Address of the responder.")
+cdef int RESP_P = IDENTITY.port("id.resp_p", "Port of the responder; for ICMP the answering type, or the code.")
+cdef int VXLAN_VNI = IDENTITY.count("id.ctx.vxlan_vni", "VXLAN network identifier of the mirror's envelope.")
+cdef int GENEVE_VNI = IDENTITY.count("id.ctx.geneve_vni", "GENEVE network identifier of the mirror's envelope.")
+cdef int TENANT = IDENTITY.text("tenant", "Address space that the flow belongs to, where a tenant map names it.")
+cdef int ACCOUNT = IDENTITY.text("account", "Cloud account of the tenant, where a tenant map names it.")
+cdef int VPC = IDENTITY.text("vpc", "Virtual network of the tenant, where a tenant map names it.")
+cdef int VANTAGE = IDENTITY.addr("vantage", "Outer source address: the mirrored interface that first saw the flow.")
+cdef int GWLB_ENDPOINT = IDENTITY.text("gwlb_endpoint", "Gateway load balancer endpoint (GENEVE option 0x0108, 1).")
+cdef int GWLB_ATTACHMENT = IDENTITY.text("gwlb_attachment", "Gateway load balancer attachment (GENEVE option 0x0108, 2).")
+cdef int GCP_NETWORK = IDENTITY.count("gcp_network", "Google's network cookie (GENEVE option 0x0132, 1).")
+cdef int GCP_ENDPOINT = IDENTITY.text("gcp_endpoint", "Google's cookie of the mirrored interface (GENEVE option 0x0132, 2).")
+cdef int TUNNEL_DEPTH = IDENTITY.count("tunnel_depth", "Tunnels around the flow that are not the mirror's own.")
+cdef int TUNNEL_VNI = IDENTITY.count("tunnel_vni", "VXLAN or GENEVE network identifier of the innermost of them.")
+
+IDENTITY_FIELDS = IDENTITY.fields
+
+cdef Schema WEIRD = Schema("weird", "Odd enough to tell: legal or not, the flow went on.")
+cdef int WEIRD_NAME = WEIRD.text("name", "What was odd, in snake_case.")
+cdef int WEIRD_SOURCE = WEIRD.text("source", "Protocol whose parser found it.")
+
+from cext.parser cimport NOBODY, protocol
+
+import binascii
+import hashlib
+
+cdef const char* HEX = "0123456789abcdef"
+cdef const char* BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+cdef enum:
+    WEIRDS_A_NAME = 1000           # after that many of one name only each 1,000th is written
+
+ANSWERS = {
+    b"sha256": lambda data: hashlib.sha256(data).digest(),
+    b"sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
+    b"sha256_base64": lambda data: binascii.b2a_base64(hashlib.sha256(data).digest(), newline=False),
+    b"sha1_base64": lambda data: binascii.b2a_base64(hashlib.sha1(data, usedforsecurity=False).digest(), newline=False),
+}
+
+
+cdef class Writer(Sink):
+    """Encodes records into buffers that the worker's owner drains."""
+
+    def __cinit__(self):
+        self.cache = <Cached*>calloc(CACHED, sizeof(Cached))
+        if self.cache == NULL:
+            raise MemoryError("identity cache")
+
+    def __init__(self, Decap decap, *, str format="json", bint secrets=False, bint by_kind=False, only=None, int seed=0,
+                 tenant_names=None):
+        """``only``: names of the kinds to write, None for all.  ``tenant_names``: tenant number → (name,
+        account, VPC) as bytes; it may grow."""
+        cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
+        self.decap, self.msgpack, self.secrets, self.by_kind = decap, format == "msgpack", secrets, by_kind
+        self.tenant_names = tenant_names
+        self.weirds, self.answers = {}, ANSWERS
+        memcpy(self.seed, <const char*>key, 16)
+        for name, schema in Schema.registry.items():
+            if only is None or name in only:
+                self.wanted |= <uint64_t>1 << <int>schema.id
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(MOST_KINDS):
+            free(self.buffers[i].p)
+        free(self.scratch.p)
+        free(self.cache)
+
+    # ---- Sink ------------------------------------------------------------------------------------------------------
+
+    cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil:
+        conn.wrote = True
+        self.put(conn.flow, layout, r)
+
+    cdef void weird(self, Conn* conn, const char* name) noexcept nogil:
+        cdef Record r
+        if not self.count_weird(name):
+            return
+        clear(&r)
+        r.ts = conn.ts
+        put_word(&r, WEIRD_NAME, name, <uint32_t>strlen(name))
+        if conn.protocol != NOBODY:
+            put_word(&r, WEIRD_SOURCE, protocol(conn.protocol).name, <uint32_t>strlen(protocol(conn.protocol).name))
+        self.put(conn.flow, &WEIRD.layout, &r)
+
+    cdef bint count_weird(self, const char* name) noexcept with gil:
+        """True when this one is to be written."""
+        cdef bytes key = name
+        seen = self.weirds.get(key, 0) + 1
+        self.weirds[key] = seen
+        return seen <= WEIRDS_A_NAME or seen % WEIRDS_A_NAME == 0
+
+    cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer, uint32_t room) noexcept with gil:
+        cdef bytes said
+        cdef uint32_t size
+        self.asked += 1
+        said = self.answers[<bytes>kind]((<const char*>p)[:n])
+        size = <uint32_t>len(said)
+        if size > room:
+            return 0
+        memcpy(answer, <const char*>said, size)
+        return size
+
+    # ---- encoding --------------------------------------------------------------------------------------------------
+
+    cdef void put(self, Flow* f, const Layout* layout, Record* r) noexcept nogil:
+        """One record of a flow."""
+        cdef Buffer* out = &self.buffers[layout.id if self.by_kind else 0]
+        cdef Buffer identity
+        cdef uint32_t count = 0
+        cdef size_t before = out.n
+        cdef bint done
+        if not (self.wanted >> layout.id) & 1:
+            return
+        identity = self.identity(f, &count)
+        if self.msgpack:
+            done = msgpack_map(out, layout, r, &identity, count, self.secrets)
+        else:
+            done = json_line(out, layout, r, &identity, self.secrets)
+        self.records[layout.id] += done
+        self.lost += not done
+        self.pending += out.n - before
+
+    cdef void write_plain(self, const Layout* layout, Record* r) noexcept nogil:
+        """One record that belongs to no flow."""
+        cdef Buffer* out = &self.buffers[layout.id if self.by_kind else 0]
+        cdef Buffer nothing
+        cdef size_t before = out.n
+        if not (self.wanted >> layout.id) & 1:
+            return
+        nothing.p, nothing.n, nothing.room = self.scratch.p, 0, 0
+        if self.msgpack:
+            msgpack_map(out, layout, r, &nothing, 0, self.secrets)
+        else:
+            json_line(out, layout, r, &nothing, self.secrets)
+        self.records[layout.id] += 1
+        self.pending += out.n - before
+
+    cdef Buffer identity(self, Flow* f, uint32_t* count) noexcept nogil:
+        """The encoded identity of a flow: borrowed, until the next call."""
+        cdef Cached* c = &self.cache[f.number & (CACHED - 1)]
+        cdef Buffer b
+        if c.size and c.hash == f.hash and c.first == f.first and c.number == f.number and c.flips == f.flips:
+            b.p, b.n, b.room = c.bytes, c.size, 0
+            count[0] = c.count
+            return b
+        self.scratch.n = 0
+        count[0] = 0
+        if not self.render(f, count):
+            self.scratch.n = count[0] = 0
+        if self.scratch.n <= CACHED_SIZE:
+            memcpy(c.bytes, self.scratch.p, self.scratch.n)
+            c.size, c.hash, c.first, c.number, c.count = <uint32_t>self.scratch.n, f.hash, f.first, f.number, count[0]
+            c.flips = f.flips
+        return self.scratch
+
+    cdef bint render(self, Flow* f, uint32_t* count) noexcept nogil:
+        cdef const Envelope* e = &self.decap.envelopes[f.envelope]
+        cdef uint8_t uid[UID_SIZE]
+        cdef uint8_t hex[64]
+        cdef Record r
+        clear(&r)
+        self.uid(f, uid)
+        put_text(&r, UID, span(uid, UID_SIZE))
+        put_addr(&r, ORIG_H, &f.orig_h)
+        put_number(&r, ORIG_P, f.orig_p)
+        put_addr(&r, RESP_H, &f.resp_h)
+        put_number(&r, RESP_P, f.resp_p)
+        if e.has & HAS_VXLAN:
+            put_number(&r, VXLAN_VNI, e.vxlan_vni)
+        if e.has & HAS_GENEVE:
+            put_number(&r, GENEVE_VNI, e.geneve_vni)
+        if e.has & HAS_VANTAGE:
+            put_addr(&r, VANTAGE, &e.vantage)
+        if e.has & HAS_GWLB:
+            put_text(&r, GWLB_ENDPOINT, hex_of(<const uint8_t*>&e.gwlb_endpoint, 8, hex, True))
+        if e.has & HAS_ATTACHMENT:
+            put_text(&r, GWLB_ATTACHMENT, hex_of(<const uint8_t*>&e.gwlb_attachment, 8, hex + 16, True))
+        if e.has & HAS_GCP:
+            put_number(&r, GCP_NETWORK, e.gcp_network)
+            put_text(&r, GCP_ENDPOINT, hex_of(e.gcp_endpoint.b, 16, hex + 32, False))
+        if f.tunnel_depth:
+            put_number(&r, TUNNEL_DEPTH, f.tunnel_depth)
+        if f.tunnel_vni:
+            put_number(&r, TUNNEL_VNI, f.tunnel_vni)
+        if self.tenant_names:
+            self.put_tenant(&r, f.tenant)
+        if self.msgpack:
+            return msgpack_fields(&self.scratch, &IDENTITY.layout, &r, True, count)
+        return json_fields(&self.scratch, &IDENTITY.layout, &r, True)
+
+    cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil:
+        cdef bytes name, account, vpc
+        if tenant not in self.tenant_names:
+            return
+        name, account, vpc = self.tenant_names[tenant]
+        put_word(r, TENANT, name, <uint32_t>len(name))
+        if account:
+            put_word(r, ACCOUNT, account, <uint32_t>len(account))
+        if vpc:
+            put_word(r, VPC, vpc, <uint32_t>len(vpc))
+
+    cdef void uid(self, const Flow* f, uint8_t* text) noexcept nogil:
+        """C and 17 digits in base 62: a hash keyed by the seed, of tenant, ends in either order, protocol and first time."""
+        cdef uint64_t a = end_hash(self.seed, &f.orig_h, f.orig_p), b = end_hash(self.seed, &f.resp_h, f.resp_p)
+        cdef uint64_t c = mix64(self.seed[0] ^ <uint64_t>f.first,
+                                self.seed[1] ^ (<uint64_t>f.tenant << 32 | f.proto))
+        cdef uint64_t high = mix64((a + b) ^ c, (a ^ b) ^ self.seed[1]), low = mix64((a ^ b) ^ c ^ high, ~(a + b))
+        cdef int i
+        text[0] = c'C'
+        for i in range(17):
+            if i == 9:
+                high = low
+            text[1 + i] = BASE62[high % 62]
+            high //= 62
+
+    # ---- the owner's side ------------------------------------------------------------------------------------------
+
+    def drain(self):
+        """What was encoded since the last call, as (kind or None, bytes) pairs, in the order of kinds."""
+        cdef int i
+        parts = []
+        names = list(Schema.registry)
+        for i in range(MOST_KINDS):
+            if self.buffers[i].n:
+                parts.append((names[i] if self.by_kind else None, (<const char*>self.buffers[i].p)[:self.buffers[i].n]))
+                self.buffers[i].n = 0
+        self.pending = 0
+        return parts
+
+    def counters(self):
+        """Records written, by kind, and weirds, by name."""
+        names = list(Schema.registry)
+        return ({names[i]: self.records[i] for i in range(len(names)) if self.records[i]},
+                {name.decode(): n for name, n in self.weirds.items()})
+
+
+cdef inline uint64_t end_hash(const uint64_t* seed, const Addr* a, uint16_t port) noexcept nogil:
+    return mix64(seed[0] ^ be64(a.b), seed[1] ^ be64(a.b + 8) ^ (<uint64_t>port << 32))
+
+
+cdef Span hex_of(const uint8_t* p, int n, uint8_t* text, bint number) noexcept nogil:
+    """Hex digits of n bytes; ``number``: of a number in the machine's byte order."""
+    cdef int i
+    cdef uint64_t value
+    memcpy(&value, p, 8)
+    for i in range(n):
+        text[2 * i] = HEX[(value >> (8 * (n - 1 - i)) + 4) & 15 if number else p[i] >> 4]
+        text[2 * i + 1] = HEX[(value >> (8 * (n - 1 - i))) & 15 if number else p[i] & 15]
+    return span(text, 2 * n)

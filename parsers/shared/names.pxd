@@ -1,0 +1,20 @@
+"""Numbers → names, for nogil code."""
+from libc.stdint cimport uint8_t, uint32_t
+
+from cext.types cimport Span
+
+cdef enum:
+    LONGEST_UNKNOWN = 24           # "unknown-" and a 32-bit number
+
+
+cdef struct Name:
+    uint32_t number
+    uint32_t size
+    const char* text
+
+
+cdef class NameTable:
+    cdef Name* names
+    cdef int count
+    cdef list alive
+    cdef Span find(self, uint32_t number, uint8_t* scratch) noexcept nogil

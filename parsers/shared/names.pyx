@@ -1,0 +1,44 @@
+"""Numbers → names, for nogil code: a sorted table made once from a dict."""
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from cext.types cimport span
+
+
+cdef class NameTable:
+    """Built from {number: name}."""
+
+    def __init__(self, dict names):
+        cdef bytes text
+        self.names = <Name*>malloc(len(names) * sizeof(Name))
+        if self.names == NULL:
+            raise MemoryError("table of names")
+        self.alive = []
+        for number, name in sorted(names.items()):
+            text = name.encode()
+            self.alive.append(text)
+            self.names[self.count].number, self.names[self.count].size = number, <uint32_t>len(text)
+            self.names[self.count].text = text
+            self.count += 1
+
+    def __dealloc__(self):
+        free(self.names)
+
+    cdef Span find(self, uint32_t number, uint8_t* scratch) noexcept nogil:
+        """The name; ``unknown-N``, written into LONGEST_UNKNOWN bytes of scratch, where there is none."""
+        cdef int low = 0, high = self.count, middle
+        cdef uint32_t at = LONGEST_UNKNOWN
+        while low < high:
+            middle = (low + high) // 2
+            if self.names[middle].number < number:
+                low = middle + 1
+            else:
+                high = middle
+        if low < self.count and self.names[low].number == number:
+            return span(<const uint8_t*>self.names[low].text, self.names[low].size)
+        while number or at == LONGEST_UNKNOWN:
+            at -= 1
+            scratch[at] = <uint8_t>(c'0' + number % 10)
+            number //= 10
+        memcpy(scratch + at - 8, b"unknown-", 8)
+        return span(scratch + at - 8, LONGEST_UNKNOWN - at + 8)

@@ -1,0 +1,282 @@
+"""SSH: who is talking, what they agreed on, whether a login came through (RFC 4253, RFC 4252).
+
+Banners and key exchange are in clear.  After NEWKEYS only the sizes of the server's segments are looked at: Zeek's
+inference of authentication.  One record a connection, written at a successful login or at the end.
+
+    each side   BANNER ──▶ PACKETS ── NEWKEYS ──▶ ENCRYPTED
+"""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from cext.cursor cimport (Cursor, Span, byte_at, equals, left, line, part, pass_over, peek, span, starts, take, take_rest, u8, u32,
+                          until, within)
+from cext.parser cimport ALL, Conn, Match, Parser, Reason, Verdict, ask, emit_draft, need, skip, weird
+from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_bytes, keep_more, keep_text, new_draft,
+                          put_number, put_text)
+
+from cext.parser import register
+
+cdef Schema SSH = Schema("ssh", "SSH connections.")
+cdef int VERSION = SSH.count("version", "Protocol version of both sides: 1, 2, or 0 where they do not fit.")
+cdef int AUTH_SUCCESS = SSH.bool("auth_success", "A login came through, inferred from sizes; unset: it cannot be told.")
+cdef int AUTH_ATTEMPTS = SSH.count("auth_attempts", "Attempts to log in, inferred from sizes.")
+cdef int CLIENT = SSH.text("client", "Identification line of the client.", max=255)
+cdef int SERVER = SSH.text("server", "Identification line of the server.", max=255)
+cdef int CIPHER_ALG = SSH.text("cipher_alg", "Encryption algorithm agreed on.", max=256)
+cdef int MAC_ALG = SSH.text("mac_alg", "MAC algorithm agreed on.", max=256)
+cdef int COMPRESSION_ALG = SSH.text("compression_alg", "Compression algorithm agreed on.", max=256)
+cdef int KEX_ALG = SSH.text("kex_alg", "Key exchange algorithm agreed on.", max=256)
+cdef int HOST_KEY_ALG = SSH.text("host_key_alg", "Algorithm of the server's host key agreed on.", max=256)
+cdef int HOST_KEY_FINGERPRINT = SSH.text("host_key_fingerprint", "Fingerprint of the server's host key, as ssh-keygen -l "
+                                         "shows it.", max=64)
+
+cdef enum:
+    LONGEST_LINE = 255             # RFC 4253, 4.2, with CR and LF
+    MOST_LINES = 50                # before the server's banner
+    LONGEST_PACKET = 35000         # what every implementation must take (RFC 4253, 6.1)
+    LISTS = 10                     # name lists in a KEXINIT (RFC 4253, 7.1)
+    MOST_SEGMENTS = 300            # of the server that are measured; a login has ended by then
+    SUCCESS_IS_SMALLER = 16        # USERAUTH_SUCCESS against SERVICE_ACCEPT, in bytes of a segment (Zeek)
+
+cdef enum Message:                 # RFC 4250, 4.1.2
+    KEXINIT = 20
+    NEWKEYS = 21
+    KEXDH_REPLY = 31
+    KEX_GEX_REPLY = 33             # RFC 4419, 5; there 31 is the group
+
+cdef enum State:                   # what a side waits for
+    BANNER
+    PACKETS
+    ENCRYPTED
+
+cdef enum:                         # order of the name lists in a KEXINIT
+    KEX_LIST, HOST_KEY_LIST, CIPHER_TO_SERVER, CIPHER_TO_CLIENT, MAC_TO_SERVER, MAC_TO_CLIENT, COMPRESSION_TO_SERVER
+    COMPRESSION_TO_CLIENT
+
+
+cdef class SshParser(Parser):
+    """SSH banners, key exchange and logins."""
+
+    cdef Draft* draft
+    cdef State state[2]            # by "is it the client?"
+    cdef uint8_t lines
+    cdef bint client_is_resp
+    cdef bint known                # which side is the client
+    cdef Span lists[2][LISTS]      # by "is it the client?"; kept by the draft
+    cdef uint32_t accept_size      # of the server's answer to the service request
+    cdef uint32_t failure_size     # of its answer to the first attempt
+    cdef uint32_t attempts
+    cdef uint32_t segments
+
+    cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
+        """An identification line; a server may send others before it, which alone say nothing."""
+        cdef uint32_t n = left(&c)
+        if n >= 4:
+            return Match.YES if starts(&c, b"SSH-", 4) else Match.NO
+        return Match.MAYBE if starts(&c, b"SSH-", n) else Match.NO
+
+    cdef Verdict feed(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil:
+        cdef bint client
+        cdef Verdict verdict = Verdict.MORE
+        if self.draft == NULL:
+            self.draft = new_draft(SSH)
+            if self.draft == NULL:
+                return Verdict.DONE
+            self.draft.record.ts = conn.ts
+        client = is_orig
+        while verdict == Verdict.MORE and left(c) and not conn.taps[is_orig].skipping:
+            if self.state[client] == BANNER:
+                if not self.banner(conn, client, c, &verdict):
+                    break
+            elif self.state[client] == PACKETS:
+                if not self.packet(conn, is_orig, client, c, &verdict):
+                    break
+            else:
+                verdict = self.encrypted(conn, is_orig, client)
+                take_rest(c)
+        return verdict
+
+    # ---- in clear --------------------------------------------------------------------------------------------------
+
+    cdef bint banner(self, Conn* conn, bint client, Cursor* c, Verdict* verdict) noexcept nogil:
+        """The identification line, and perhaps a server's greeting before it (RFC 4253, 4.2).  False: not whole yet."""
+        cdef Span said = line(c)
+        if c.short:
+            c.short = False
+            if left(c) > 4 * LONGEST_LINE:
+                verdict[0] = Verdict.REJECT
+                return True
+            return False
+        if not equals(part(said, 0, 4), b"SSH-", 4):
+            self.lines += 1
+            if client or self.lines > MOST_LINES:
+                verdict[0] = Verdict.REJECT
+            return True
+        keep_text(self.draft, CLIENT if client else SERVER, said)
+        self.state[client] = PACKETS
+        self.set_version()
+        if byte_at(said, 4) == c'1' and not equals(part(said, 4, 4), b"1.99", 4):
+            skip(conn, client, ALL)    # SSH 1 has another packet format
+        return True
+
+    cdef void set_version(self) noexcept nogil:
+        """2 when both speak it (1.99 does too), 1 when one speaks only that, 0 when they do not fit (Zeek)."""
+        cdef Span ours = get_text(&self.draft.record, CLIENT), theirs = get_text(&self.draft.record, SERVER)
+        cdef bint ours_2, theirs_2, ours_1, theirs_1
+        if not ours.n or not theirs.n:
+            return
+        ours_1, theirs_1 = byte_at(ours, 4) == c'1', byte_at(theirs, 4) == c'1'
+        ours_2 = not ours_1 or equals(part(ours, 4, 4), b"1.99", 4)
+        theirs_2 = not theirs_1 or equals(part(theirs, 4, 4), b"1.99", 4)
+        put_number(&self.draft.record, VERSION, 2 if ours_2 and theirs_2 else 1 if ours_1 and theirs_1 else 0)
+
+    cdef bint packet(self, Conn* conn, bint is_orig, bint client, Cursor* c, Verdict* verdict) noexcept nogil:
+        """One binary packet in clear (RFC 4253, 6).  False when it is not whole yet."""
+        cdef Cursor head = c[0]
+        cdef uint32_t size = u32(&head)
+        cdef uint8_t padding
+        cdef Cursor m
+        if head.short:
+            return False
+        if size < 2 or size > LONGEST_PACKET:
+            verdict[0] = self.give_up(conn)
+            return True
+        if left(&head) < size:
+            need(conn, is_orig, 4 + size)
+            return False
+        pass_over(c, 4)
+        m = within(take(c, size))
+        padding = u8(&m)
+        if padding >= size:
+            verdict[0] = self.give_up(conn)
+            return True
+        m = within(take(&m, size - 1 - padding))
+        self.message(conn, client, u8(&m), &m)
+        return True
+
+    cdef Verdict give_up(self, Conn* conn) noexcept nogil:
+        weird(conn, b"ssh_bad_packet")
+        return Verdict.DONE
+
+    cdef void message(self, Conn* conn, bint client, uint8_t kind, Cursor* m) noexcept nogil:
+        cdef Span kex = get_text(&self.draft.record, KEX_ALG)
+        if kind == KEXINIT:
+            self.kexinit(client, m)
+        elif kind == NEWKEYS:
+            self.state[client] = ENCRYPTED
+        elif not client and kind == (KEX_GEX_REPLY if is_group_exchange(kex) else KEXDH_REPLY):
+            self.host_key(conn, take(m, u32(m)))
+
+    cdef void kexinit(self, bint client, Cursor* m) noexcept nogil:
+        """Keeps the lists of a side; with both, chooses as RFC 4253, 7.1 says."""
+        cdef uint8_t* p
+        cdef int i
+        cdef Span kept
+        pass_over(m, 16)           # cookie
+        p = keep_bytes(self.draft, left(m))
+        if p == NULL:
+            return
+        memcpy(p, m.p, left(m))
+        kept = span(p, left(m))
+        m[0] = within(kept)
+        for i in range(LISTS):
+            self.lists[client][i] = take(m, u32(m))
+        if m.short or not self.lists[True][KEX_LIST].n or not self.lists[False][KEX_LIST].n:
+            return
+        self.choose(KEX_ALG, KEX_LIST, KEX_LIST)
+        self.choose(HOST_KEY_ALG, HOST_KEY_LIST, HOST_KEY_LIST)
+        self.choose(CIPHER_ALG, CIPHER_TO_SERVER, CIPHER_TO_CLIENT)
+        self.choose(MAC_ALG, MAC_TO_SERVER, MAC_TO_CLIENT)
+        self.choose(COMPRESSION_ALG, COMPRESSION_TO_SERVER, COMPRESSION_TO_CLIENT)
+
+    cdef void choose(self, int field, int to_server, int to_client) noexcept nogil:
+        """The client's first algorithm that the server has too; both where the directions differ."""
+        cdef Span up = first_common(self.lists[True][to_server], self.lists[False][to_server])
+        cdef Span down = first_common(self.lists[True][to_client], self.lists[False][to_client])
+        if is_set(&self.draft.record, field):
+            return                 # a second key exchange changes no record
+        if equals(up, <const char*>down.p, down.n):
+            keep_text(self.draft, field, up)
+            return
+        keep_text(self.draft, field, span(<const uint8_t*>b"To server: ", 11))
+        keep_more(self.draft, field, up, b"")
+        keep_more(self.draft, field, down, b", to client: ")
+
+    cdef void host_key(self, Conn* conn, Span key) noexcept nogil:
+        """SHA256 and 43 digits in base 64, as ssh-keygen -l shows it."""
+        cdef uint8_t text[64]
+        cdef uint32_t n
+        if not key.n or is_set(&self.draft.record, HOST_KEY_FINGERPRINT):
+            return
+        memcpy(text, b"SHA256:", 7)
+        n = ask(conn, b"sha256_base64", key, text + 7, 57)
+        while n and text[7 + n - 1] == c'=':
+            n -= 1
+        if n:
+            keep_text(self.draft, HOST_KEY_FINGERPRINT, span(text, 7 + n))
+
+    # ---- encrypted -------------------------------------------------------------------------------------------------
+
+    cdef Verdict encrypted(self, Conn* conn, bint is_orig, bint client) noexcept nogil:
+        """Only the server's segments tell: the service's acceptance, failures of one size, a success that is smaller."""
+        cdef uint32_t size = conn.segment_bytes
+        if client:
+            skip(conn, is_orig, ALL)
+            return Verdict.MORE
+        self.segments += 1
+        if self.segments > MOST_SEGMENTS or not equals(get_text(&self.draft.record, COMPRESSION_ALG), b"none", 4):
+            skip(conn, is_orig, ALL)
+        elif not self.accept_size:
+            self.accept_size = size
+        elif size + SUCCESS_IS_SMALLER == self.accept_size:
+            self.attempts += 1
+            put_number(&self.draft.record, AUTH_SUCCESS, True)
+            return Verdict.DONE
+        elif not self.failure_size:
+            self.failure_size = size
+        elif size == self.failure_size:
+            self.attempts += 1
+            put_number(&self.draft.record, AUTH_SUCCESS, False)
+        return Verdict.MORE
+
+    cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
+        return Verdict.DONE
+
+    cdef void end(self, Conn* conn, Reason why) noexcept nogil:
+        if self.draft == NULL:
+            return
+        if is_set(&self.draft.record, CLIENT) or is_set(&self.draft.record, SERVER):
+            put_number(&self.draft.record, AUTH_ATTEMPTS, self.attempts)
+            emit_draft(conn, self.draft)
+        free_draft(self.draft)
+        self.draft = NULL
+
+
+cdef bint is_group_exchange(Span kex) noexcept nogil:
+    """diffie-hellman-group-exchange-…: its reply has another number."""
+    return equals(part(kex, 0, 29), b"diffie-hellman-group-exchange", 29)
+
+
+cdef Span first_common(Span ours, Span theirs) noexcept nogil:
+    """The first name of one comma-separated list that is in the other."""
+    cdef Cursor a = within(ours), b
+    cdef Span name, other
+    while left(&a):
+        name = next_name(&a)
+        b = within(theirs)
+        while left(&b):
+            other = next_name(&b)
+            if equals(name, <const char*>other.p, other.n):
+                return name
+    return span(<const uint8_t*>b"Algorithm negotiation failed", 28)
+
+
+cdef Span next_name(Cursor* c) noexcept nogil:
+    cdef Span name = until(c, c',')
+    if c.short:
+        c.short = False
+        name = take_rest(c)
+    return name
+
+
+register(SshParser, name="ssh", schema=SSH, transport="tcp", ports=(22,), idle_seconds=86400)

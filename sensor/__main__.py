@@ -1,0 +1,4 @@
+"""``python -m sensor`` is ``cloudmri``."""
+from sensor.cli import main
+
+main()

@@ -1,0 +1,235 @@
+"""Files, directories, globs and standard input → captures in the order of time.
+
+A plain file is mapped; gzip, zstd, xz and what comes from a pipe is read in chunks.  The content tells which is which,
+never the name.
+"""
+import glob
+import gzip
+import io
+import logging
+import lzma
+import mmap
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+
+from cext.pcap import Capture
+from sensor.errors import CaptureError
+
+LOG = logging.getLogger("cloudmri.captures")
+CHUNK = 1 << 20
+LONGEST_MAGIC = 6
+CAPTURE_MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a")
+FOREVER = 1 << 62
+
+
+def open_zstd(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+
+
+DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
+    b"\x1f\x8b": lambda file: cast(BinaryIO, gzip.GzipFile(fileobj=file)),
+    b"\x28\xb5\x2f\xfd": open_zstd,
+    b"\xfd7zXZ\x00": lambda file: cast(BinaryIO, lzma.LZMAFile(file)),
+}
+BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+def find(patterns: list[str]) -> list[str]:
+    """The files that paths, directories and globs mean, each once.  ``-`` is standard input.
+
+    Of a directory (with those below it) the captures are taken; other files are passed over.
+    Raises CaptureError for a path that means nothing.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if pattern == "-" or os.path.exists(pattern) and not os.path.isdir(pattern):
+            found[pattern] = None
+            continue
+        folders = [pattern] if os.path.isdir(pattern) else sorted(glob.glob(pattern, recursive=True))
+        if not folders:
+            raise CaptureError(f"{pattern}: there is no such file")
+        files = [file for folder in folders for file in files_below(folder)]
+        if not files:
+            raise CaptureError(f"{pattern}: there is no capture in it; pcap and pcapng are read, plain, gzip, zstd or xz")
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def files_below(path: str) -> list[str]:
+    """The file itself, or the captures below a directory."""
+    if not os.path.isdir(path):
+        return [path]
+    return [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file() and looks_like_capture(file)]
+
+
+def looks_like_capture(path: Path) -> bool:
+    """True when the first bytes, unpacked, are those of a capture."""
+    try:
+        with path.open("rb") as file:
+            return unpacked(file).read(4) in CAPTURE_MAGICS
+    except BROKEN:
+        return False
+
+
+def unpacked(file: BinaryIO) -> BinaryIO:
+    """A file object that gives the plain bytes."""
+    magic = file.read(LONGEST_MAGIC)
+    whole = rejoined(magic, file)
+    for start, opener in DECOMPRESSORS.items():
+        if magic.startswith(start):
+            return opener(whole)
+    return whole
+
+
+def rejoined(start: bytes, file: BinaryIO) -> BinaryIO:
+    """The file as it was before ``start`` was read from it; pipes cannot seek."""
+    return cast(BinaryIO, io.BufferedReader(Rejoined(start, file), CHUNK))
+
+
+class Rejoined(io.RawIOBase):
+    """Some bytes, and then a file."""
+
+    def __init__(self, start: bytes, file: BinaryIO) -> None:
+        self.start, self.file = start, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.start[: len(buffer)] or read_some(self.file, len(buffer))
+        self.start = self.start[len(buffer):]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def read_some(file: BinaryIO, most: int) -> bytes:
+    """What is there, without waiting for ``most`` bytes; empty at the end."""
+    read1 = getattr(file, "read1", None)
+    return cast(bytes, read1(most) if read1 else file.read(most))
+
+
+class Source:
+    """One capture that is being read."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.size, self.stream = name, 0, None
+        try:
+            file = sys.stdin.buffer if name == "-" else open(name, "rb")
+            self.file = file
+            self.start(file)
+        except OSError as error:
+            raise CaptureError(f"{name}: {error.strerror or error}") from None
+
+    def start(self, file: BinaryIO) -> None:
+        """Maps a plain file; anything else becomes a stream of chunks."""
+        about = os.fstat(file.fileno())
+        self.stream: BinaryIO | None
+        if stat.S_ISDIR(about.st_mode):
+            raise CaptureError(f"{self.name}: is a directory")
+        if stat.S_ISREG(about.st_mode) and about.st_size and self.name != "-":
+            magic = os.pread(file.fileno(), LONGEST_MAGIC, 0)
+            if not any(magic.startswith(start) for start in DECOMPRESSORS):
+                self.size = about.st_size
+                self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self.map.madvise(mmap.MADV_SEQUENTIAL)
+                self.capture = Capture(self.map)
+                return
+        self.capture = Capture()
+        self.stream = unpacked(file)
+
+    def refill(self) -> None:
+        """The next chunk.  A stream that breaks off gives what it had, and a warning."""
+        if self.stream is None:
+            return
+        try:
+            chunk = read_some(self.stream, CHUNK)
+        except BROKEN as error:
+            LOG.warning("%s: breaks off after %d bytes: %s", self.name, self.capture.offset, error)
+            chunk = b""
+        if chunk:
+            self.capture.feed(chunk)
+        else:
+            self.capture.end()
+
+    def next_time(self) -> int | None:
+        """Time of the next frame in ns; None at the end."""
+        while (time := self.capture.next_time()) is None and self.capture.status == "hungry":
+            self.refill()
+        return time
+
+    def trouble(self) -> str | None:
+        """What was wrong with the capture, once it has ended; None for nothing."""
+        read = self.capture.frames_read
+        if self.capture.status == "cut off":
+            return f"{self.name}: ends in the middle of a packet, after {read} whole ones"
+        if self.capture.status == "damaged":
+            return f"{self.name}: is damaged at byte {self.capture.offset}; the {read} packets before it were read"
+        return None
+
+    @property
+    def is_capture(self) -> bool:
+        """False once it is known that the file is of no format that is read."""
+        return self.capture.status != "no capture"
+
+    def close(self) -> None:
+        if self.file is not sys.stdin.buffer:
+            self.file.close()
+
+
+def not_a_capture(name: str) -> str:
+    return f"{name}: is no capture; pcap and pcapng are read, plain, gzip, zstd or xz"
+
+
+def in_order(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[Source, int]]:
+    """Pairs of (source, time): read the source up to that time, then ask for the next pair.
+
+    Files are merged by the time of their packets.  A file is open only while its packets are due, so thousands of
+    rotated files cost two at a time.  ``refuse`` is told of files that cannot be read; the others go on.
+    """
+    waiting = sorted(first_times(names, refuse), reverse=True)
+    running: list[tuple[int, int, Source]] = []
+    while waiting or running:
+        soonest = min(running)[0] if running else FOREVER
+        while waiting and waiting[-1][0] <= soonest:
+            time, order, source = waiting.pop()
+            running.append((time, order, source if isinstance(source, Source) else Source(source)))
+            soonest = min(soonest, time)
+        entry = min(running)
+        running.remove(entry)
+        others = [time for time, _, _ in running] + ([waiting[-1][0]] if waiting else [])
+        source = entry[2]
+        yield source, min(others, default=FOREVER)
+        time_left = source.next_time()
+        if time_left is None:
+            source.close()
+        else:
+            running.append((time_left, entry[1], source))
+
+
+def first_times(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[int, int, "Source | str"]]:
+    """Time of the first packet, place in the list, and the file: by name, or open where it cannot be opened twice."""
+    for order, name in enumerate(names):
+        try:
+            source = Source(name)
+        except CaptureError as error:
+            refuse(str(error))
+            continue
+        time = source.next_time()
+        if not source.is_capture:
+            refuse(not_a_capture(name))
+        elif time is None:
+            if trouble := source.trouble():
+                LOG.warning("%s", trouble)
+        elif len(names) == 1 or name == "-" or not os.path.isfile(name):
+            yield time, order, source
+            continue
+        else:
+            yield time, order, name
+        source.close()

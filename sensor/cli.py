@@ -1,0 +1,202 @@
+"""The command line.  Records go to standard output, words to standard error."""
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sensor import captures, log
+from sensor.engine import Format, Options, Replay
+from sensor.errors import SensorError, UnknownName, UsageError
+from sensor.networks import PRIVATE
+
+EXAMPLES = """
+\b
+Examples:
+  cloudmri replay capture.pcap | jq -c 'select(._path == "http") | [.host, .uri]'
+  tcpdump -i ens6 -w - udp port 4789 | cloudmri replay -
+  cloudmri replay captures/ --output logs/
+  cloudmri replay x.pcap --only postgresql --filter 'host 10.0.3.7'
+"""
+INTERRUPTED = 130                  # 128 + SIGINT, as shells have it
+
+
+@contextlib.contextmanager
+def told(debug: bool = False) -> Iterator[None]:
+    """Shows an operator's mistake as one sentence, with its exit code; a traceback only on request."""
+    try:
+        yield
+    except SensorError as error:
+        if debug:
+            raise
+        click.echo(f"cloudmri: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+class Moment(click.ParamType[int]):
+    """A time: seconds since 1970, or ISO 8601, in UTC unless it says otherwise."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return round(float(value) * 1_000_000) * 1000
+        except ValueError:
+            pass
+        try:
+            when = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither seconds since 1970 nor a time such as 2026-11-24T10:30:00", param, ctx)
+        when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+        return round(when.timestamp() * 1_000_000) * 1000
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLES)
+@click.version_option(package_name="cloudmri", prog_name="cloudmri")
+def cloudmri() -> None:
+    """A full-packet sensor for cloud workloads: mirrored traffic in, Zeek-like records out."""
+
+
+@cloudmri.command(epilog=EXAMPLES)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-o", "--output", default="-", show_default=True, metavar="-|DIR",
+              help="Where records go: standard output, or a directory with one file a kind (conn.log, http.log, ...).")
+@click.option("--format", "form", type=click.Choice(["json", "msgpack"]), default="json", show_default=True)
+@click.option("--only", metavar="KIND,...", help="Write these kinds of records only.")
+@click.option("--tenant", default="vni", show_default=True, metavar="vni|none|map:FILE",
+              help="What is an address space: each VNI and endpoint, all traffic together, or what a TOML file says.")
+@click.option("-f", "--filter", "expression", metavar="EXPR", help="Use only inner packets that this libpcap expression matches.")
+@click.option("--from", "begin", type=Moment(), metavar="T", help="Use packets from this time on (seconds or ISO 8601).")
+@click.option("--to", "end", type=Moment(), metavar="T", help="Use packets up to this time.")
+@click.option("--explain", type=click.IntRange(1), metavar="N", help="Show what each part of the sensor made of packet N.")
+@click.option("--secrets", is_flag=True, help="Write secret fields too: passwords, cookies, Authorization.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the uids; the same seed gives the same uids.")
+@click.option("--local-net", "local_nets", multiple=True, metavar="NET",
+              help="A local network (repeatable); default: the private address space.")
+@click.option("--vxlan-port", "vxlan_ports", multiple=True, type=int, default=(4789,), show_default=True)
+@click.option("--geneve-port", "geneve_ports", multiple=True, type=int, default=(6081,), show_default=True)
+@click.option("--no-tunnels", is_flag=True, help="Do not open tunnels inside of the mirrored traffic.")
+@click.option("--reorder-window", default=0.25, show_default=True, metavar="SECONDS",
+              help="How long a hole in a TCP stream may last before it is given up.")
+@click.option("--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")
+@click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, tenant: str, expression: str | None,
+           begin: int | None, end: int | None, explain: int | None, secrets: bool, seed: int,
+           local_nets: tuple[str, ...], vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...], no_tunnels: bool,
+           reorder_window: float, max_flows: int, quiet: bool, log_level: str, debug: bool) -> None:
+    """Turn captures into records.
+
+    FILE is a pcap or pcapng file (plain, gzip, zstd or xz), a directory of them, a glob, or - for standard input.
+    Several are read in the order of their packets' times.
+    """
+    log.start(log_level)
+    options = Options(
+        only=frozenset(only.split(",")) if only else None, format=form, by_kind=output != "-", secrets=secrets,
+        tenant=tenant, filter=expression, begin=begin, end=end, seed=seed, local_nets=local_nets or PRIVATE,
+        vxlan_ports=vxlan_ports, geneve_ports=geneve_ports, open_tunnels=not no_tunnels, max_flows=max_flows,
+        reorder_window=reorder_window)
+    with told(debug):
+        names = captures.find(list(files))
+        if explain is not None:
+            from sensor.explain import explain_packet
+            click.echo(explain_packet(names, explain, options))
+            return
+        code = run(Replay(names, options), output, form, quiet)
+    sys.exit(code)
+
+
+def run(work: Replay, output: str, form: Format, quiet: bool) -> int:
+    """Drives a replay into its sink.  The exit code: 0, 1 where a file could not be used, 130 after Ctrl-C."""
+    from sensor.sinks import DirectorySink, Sink, StreamSink
+    from sensor.summary import summary
+    sink: Sink = StreamSink(sys.stdout.buffer) if output == "-" else DirectorySink(Path(output), form)
+    if form == "msgpack" and output == "-" and sys.stdout.isatty():
+        raise UsageError("msgpack is not for a terminal: use --output DIR, or send it to a file or program")
+    signal.signal(signal.SIGINT, lambda *_: interrupt(work))
+    with contextlib.closing(sink), progress(work, quiet):
+        for kind, data in work:
+            sink.write(kind, data)
+    if not quiet:
+        click.echo(summary(work.worker, work.writer), err=True)
+    return INTERRUPTED if work.stopped else 1 if work.refused else 0
+
+
+def interrupt(work: Replay) -> None:
+    """The first Ctrl-C ends the reading; what is known is written.  The second ends the program."""
+    if work.stopped:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+    work.stop()
+
+
+@contextlib.contextmanager
+def progress(work: Replay, quiet: bool) -> Iterator[None]:
+    """A bar on a terminal for files whose size is known; nothing elsewhere."""
+    sizes = {name: Path(name).stat().st_size for name in work.names if name != "-"}
+    if quiet or not sys.stderr.isatty() or sum(sizes.values()) < 1 << 26:
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    bar = Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+                   console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task("replay", total=sum(sizes.values()))
+        done: dict[str, int] = {}
+
+        def on_progress(source: captures.Source) -> None:
+            done[source.name] = min(source.capture.offset, sizes.get(source.name, 0))
+            bar.update(task, completed=sum(done.values()))
+
+        work.on_progress = on_progress
+        yield
+
+
+@cloudmri.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def protocols(as_json: bool) -> None:
+    """List the protocols that are recognised, by content and on any port."""
+    from sensor.protocols import protocols as known
+    if as_json:
+        click.echo(json.dumps(known(), indent=2))
+        return
+    for protocol in known():
+        ports = ",".join(map(str, protocol["ports"])) or "–"
+        click.echo(f"{protocol['name']:<12} {protocol['transport']:<4} {protocol['doc']}  (records: "
+                   f"{protocol['schema']}; usual ports: {ports}{'; in Python' if protocol['python'] else ''})")
+
+
+@cloudmri.command()
+@click.argument("kind", required=False)
+@click.option("--json", "form", flag_value="json", help="JSON Schema (the default for one KIND).")
+@click.option("--markdown", "form", flag_value="markdown", help="The manual.")
+def schema(kind: str | None, form: str | None) -> None:
+    """Show what records say: of one KIND, or of all."""
+    from sensor import schema as render
+    from sensor.protocols import schemas
+    known = schemas()
+    with told():
+        if kind is not None and kind not in known:
+            raise UnknownName("kind of record", kind, known)
+    if form == "markdown":
+        click.echo(render.markdown(known[kind]) if kind else render.manual(known), nl=False)
+    elif kind:
+        click.echo(json.dumps(render.json_schema(known[kind]), indent=2))
+    elif form == "json":
+        click.echo(json.dumps({name: render.json_schema(one) for name, one in known.items()}, indent=2))
+    else:
+        for name, one in known.items():
+            click.echo(f"{name:<12} {one.doc}")
+
+
+def main() -> None:
+    """The entry point: a closed pipe ends the program as it ends any other."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    cloudmri()

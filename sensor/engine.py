@@ -1,0 +1,129 @@
+"""A replay: captures in, encoded records out.  Used by the command line and, through ``replay``, from Python."""
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import msgpack
+import msgspec
+
+from cext.decap import Decap
+from cext.worker import Worker
+from cext.writer import Writer
+from sensor import captures
+from sensor.errors import CaptureError, UsageError
+from sensor.networks import PRIVATE, SERVER_TCP, SERVER_UDP, local_test
+from sensor.pcap_filter import compile_filter
+from sensor.protocols import check_kinds
+from sensor.tenants import Tenants
+
+LOG = logging.getLogger("cloudmri.engine")
+Format = Literal["json", "msgpack"]
+Chunk = tuple[str | None, bytes]   # kind, or None for all kinds mixed; encoded records
+MOST_PORTS = 8
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run does.  Times are nanoseconds since 1970."""
+
+    only: frozenset[str] | None = None
+    format: Format = "json"
+    by_kind: bool = False
+    secrets: bool = False
+    tenant: str = "vni"
+    filter: str | None = None
+    begin: int | None = None
+    end: int | None = None
+    seed: int = 0
+    local_nets: tuple[str, ...] = PRIVATE
+    vxlan_ports: tuple[int, ...] = (4789,)
+    geneve_ports: tuple[int, ...] = (6081,)
+    open_tunnels: bool = True
+    max_depth: int = 6
+    max_flows: int = 1 << 20
+    reorder_window: float = 0.25
+
+
+class Replay:
+    """One run over some captures.  Iterating gives encoded records; afterwards the counters tell what happened."""
+
+    def __init__(self, names: list[str], options: Options) -> None:
+        check_kinds(set(options.only or ()))
+        check_ports(options)
+        self.names, self.options, self.refused = names, options, 0
+        self.on_progress: Callable[[captures.Source], None] = lambda source: None
+        self.stopped = False
+        tenants = Tenants(options.tenant)
+        decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
+                      max_depth=options.max_depth, open_tunnels=options.open_tunnels)
+        self.writer = Writer(decap, format=options.format, secrets=options.secrets, by_kind=options.by_kind,
+                             only=options.only, seed=options.seed, tenant_names=tenants.names)
+        self.worker = Worker(decap, self.writer, local_test(options.local_nets),
+                             filter=compile_filter(options.filter) if options.filter else None,
+                             begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
+                             most_flows=options.max_flows, reorder_window=options.reorder_window)
+
+    def refuse(self, why: str) -> None:
+        """A file that cannot be used; the others go on."""
+        self.refused += 1
+        LOG.error("%s", why)
+
+    def stop(self) -> None:
+        """Reads no more; what is known of open flows is still written."""
+        self.stopped = True
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for source, limit in captures.in_order(self.names, self.refuse):
+            yield from self.read(source, limit)
+            if self.stopped:
+                break
+        self.worker.finish_all()
+        self.worker.log_stats()
+        yield from self.writer.drain()
+
+    def read(self, source: captures.Source, limit: int) -> Iterator[Chunk]:
+        """All frames of one source up to a time."""
+        while not self.stopped:
+            more = self.worker.run(source.capture, limit)
+            self.on_progress(source)
+            yield from self.writer.drain()
+            if more:
+                continue
+            if source.capture.status != "hungry":
+                break
+            source.refill()
+        if trouble := source.trouble():
+            LOG.warning("%s", trouble)
+
+
+def check_ports(options: Options) -> None:
+    for ports in (options.vxlan_ports, options.geneve_ports):
+        if len(ports) > MOST_PORTS or not all(0 < port < 65536 for port in ports):
+            raise UsageError(f"at most {MOST_PORTS} ports from 1 to 65535 for one kind of tunnel")
+
+
+def replay(*paths: str, only: Iterable[str] | None = None, tenant: str = "vni", filter: str | None = None,
+           begin: float | None = None, end: float | None = None, secrets: bool = False,
+           seed: int = 0) -> Iterator[dict[str, Any]]:
+    """The records of captures, as dicts, in the order in which they are finished.
+
+    >>> for record in sensor.replay("x.pcap", only={"http"}):
+    ...     print(record["host"], record["uri"])
+
+    ``paths`` are files, directories or globs; ``only`` names kinds of records; ``tenant`` is ``vni``, ``none`` or
+    ``map:FILE``; ``filter`` is a libpcap expression for the inner packets; ``begin`` and ``end`` are seconds since 1970.
+    Keys are the field names of ``cloudmri schema``; unset fields are absent.  Raises CaptureError for the first file
+    that is no capture, after the records of the others; UsageError for arguments that make no sense.
+    """
+    options = Options(only=None if only is None else frozenset(only), format="msgpack", tenant=tenant, filter=filter,
+                      begin=nanoseconds(begin), end=nanoseconds(end), secrets=secrets, seed=seed)
+    run = Replay(captures.find([str(path) for path in paths]), options)
+    for _, data in run:
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(data)
+        yield from unpacker
+    if run.refused:
+        raise CaptureError(f"{run.refused} of {len(run.names)} files could not be read; the log says which")
+
+
+def nanoseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1_000_000) * 1000

@@ -1,0 +1,58 @@
+"""Which protocols there are: those that lie in ``parsers/``, and those that other packages bring.
+
+A package of one's own announces its parsers by the entry-point group ``sensor.parsers``; see docs/python-parser.md.
+"""
+import importlib
+import logging
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+import parsers
+from cext.parser import registered
+from cext.record import Schema
+from sensor.errors import UnknownName
+from sensor.plugin import Parser
+
+LOG = logging.getLogger("cloudmri.protocols")
+GROUP = "sensor.parsers"
+
+
+@cache
+def load() -> None:
+    """Imports every parser; each registers itself.  One that fails to import is named in the log and left out."""
+    for module in sorted(pkgutil.iter_modules(parsers.__path__), key=lambda module: module.name):
+        if not module.ispkg:
+            importlib.import_module(f"parsers.{module.name}")
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            kind = entry.load()
+            if not (isinstance(kind, type) and issubclass(kind, Parser)):
+                raise TypeError(f"{entry.value} is no subclass of sensor.plugin.Parser")
+            kind.register()
+        except Exception:
+            LOG.exception("parser %s of %s cannot be used; the others go on without it", entry.name, entry.value)
+
+
+def protocols() -> list[dict[str, Any]]:
+    """Name, transport, ports, kind of record and first line of the docstring of every protocol."""
+    load()
+    found: list[dict[str, Any]] = registered()
+    return found
+
+
+def schemas() -> dict[str, Schema]:
+    """Every kind of record by its name."""
+    load()
+    importlib.import_module("cext.worker")       # declares conn, weird and stats
+    return dict(sorted(Schema.registry.items()))
+
+
+def check_kinds(names: set[str] | None) -> set[str] | None:
+    """The names themselves.  Raises UnknownName for the first that is no kind of record."""
+    known = schemas()
+    for name in sorted(names or ()):
+        if name not in known:
+            raise UnknownName("kind of record", name, known)
+    return names

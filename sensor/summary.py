@@ -1,0 +1,30 @@
+"""What a run did, in a few lines for people."""
+from typing import Any
+
+from cext.decap import DROP_NAMES
+from cext.worker import Worker
+from cext.writer import Writer
+
+MEANINGS: dict[str, str] = dict(DROP_NAMES)
+
+
+def summary(worker: Worker, writer: Writer) -> str:
+    """Records by kind, traffic, and every reason why packets were not used."""
+    counts: dict[str, Any] = worker.counters()
+    records, weirds = writer.counters()
+    lines = [f"{counts['packets']:,} packets, {counts['bytes']:,} bytes, {counts['flows']:,} flows"]
+    lines += table("records", {kind: (n, "") for kind, n in sorted(records.items(), key=lambda item: -item[1])})
+    dropped = {name: (counts[f"drop_{name}"], MEANINGS[name]) for name in MEANINGS if counts[f"drop_{name}"]}
+    lines += table("packets not used", dropped)
+    notes = {name: (counts[name], "") for name in ("cut_copies", "twin_packets", "gaps", "missed_bytes", "flows_evicted",
+                                                   "reorder_shed", "parsers_shed", "records_lost") if counts[name]}
+    lines += table("also", notes)
+    lines += table("weird", {name: (n, "") for name, n in sorted(weirds.items())})
+    return "\n".join(lines)
+
+
+def table(title: str, rows: dict[str, tuple[int, str]]) -> list[str]:
+    if not rows:
+        return []
+    wide, digits = max(map(len, rows)), max(len(f"{n:,}") for n, _ in rows.values())
+    return [title] + [f"  {name:<{wide}}  {n:>{digits},}  {doc}".rstrip() for name, (n, doc) in rows.items()]

@@ -1,0 +1,96 @@
+"""Which address space a mirrored packet belongs to.
+
+A VNI names a mirror session, not a network, so the flow key holds a tenant, and the tenant is policy:
+
+    vni     each VNI, and each gateway load balancer endpoint, is an address space (never mixes two networks)
+    none    one address space: both ends of a flow may be mirrored, and are one flow
+    map     a TOML file says which VNIs, outer sources and endpoints belong together; what it does not name falls to vni
+"""
+import hashlib
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sensor.errors import TenantMapError, UsageError
+from sensor.networks import address
+
+Envelope = dict[str, Any]          # what cext.decap says of an envelope: vxlan_vni, geneve_vni, vantage, gwlb_endpoint
+
+
+class Tenant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One ``[[tenant]]`` of a map."""
+
+    name: str
+    account: str = ""
+    vpc: str = ""
+    vnis: tuple[int, ...] = ()
+    sources: tuple[str, ...] = ()
+    gwlb_endpoints: tuple[str, ...] = ()
+
+
+class TenantMap(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A tenant map file."""
+
+    tenant: tuple[Tenant, ...]
+
+
+class Tenants:
+    """A policy: from envelope to tenant number, and from number to what records say of it."""
+
+    def __init__(self, policy: str = "vni") -> None:
+        kind, _, path = policy.partition(":")
+        if kind not in ("vni", "none", "map") or (kind == "map") != bool(path):
+            raise UsageError(f"--tenant is vni, none or map:FILE, not {policy!r}")
+        self.kind = kind
+        self.numbers: dict[int, str] = {0: "none"}
+        self.names: dict[int, tuple[bytes, bytes, bytes]] = {}     # number → name, account, vpc
+        self.map = read_map(Path(path)) if path else TenantMap(())
+        self.networks = [(ipaddress.ip_network(net), tenant) for tenant in self.map.tenant for net in tenant.sources]
+
+    def __call__(self, envelope: Envelope) -> int:
+        """The tenant's number: the same in every run and every worker."""
+        if self.kind == "none" or not envelope:
+            return 0
+        tenant = self.mapped(envelope)
+        if tenant is None:
+            return self.number(str([envelope.get(part) for part in ("vxlan_vni", "geneve_vni", "gwlb_endpoint")]))
+        number = self.number(f"tenant {tenant.name}")
+        self.names[number] = (tenant.name.encode(), tenant.account.encode(), tenant.vpc.encode())
+        return number
+
+    def mapped(self, envelope: Envelope) -> Tenant | None:
+        """The tenant that the map names: by endpoint, else by VNI, else by the narrowest source network."""
+        endpoint = f"{envelope['gwlb_endpoint']:016x}" if "gwlb_endpoint" in envelope else None
+        for tenant in self.map.tenant:
+            if endpoint in tenant.gwlb_endpoints:
+                return tenant
+        for tenant in self.map.tenant:
+            if envelope.get("vxlan_vni", -1) in tenant.vnis or envelope.get("geneve_vni", -1) in tenant.vnis:
+                return tenant
+        source = address(envelope["vantage"]) if "vantage" in envelope else None
+        fits = [(net.prefixlen, tenant) for net, tenant in self.networks
+                if source is not None and source.version == net.version and source in net]
+        return max(fits, key=lambda fit: fit[0])[1] if fits else None
+
+    def number(self, key: str) -> int:
+        """A number from a digest of the key; two keys never share one."""
+        number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") or 1
+        while self.numbers.setdefault(number, key) != key:
+            number = (number + 1) & 0xFFFFFFFF
+        return number
+
+
+def read_map(path: Path) -> TenantMap:
+    """A tenant map from TOML.  Raises TenantMapError that says what is wrong, and where."""
+    try:
+        found = msgspec.toml.decode(path.read_bytes(), type=TenantMap)
+        for tenant in found.tenant:
+            for net in tenant.sources:
+                ipaddress.ip_network(net)
+    except OSError as error:
+        raise TenantMapError(f"tenant map {path}: {error.strerror}") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise TenantMapError(f"tenant map {path}: {error}") from None
+    return found
