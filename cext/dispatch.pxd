@@ -37,6 +37,10 @@ cdef class Dispatch(Taker):
     cdef bint keep(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t most) noexcept nogil
     cdef bint obey(self, Flow* f, Verdict verdict) noexcept nogil
     cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil
+    cdef uint64_t candidates(self, bint datagrams) noexcept nogil
+    cdef void probe_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef void give_up_side(self, Flow* f, bint is_orig) noexcept nogil
+    cdef void note_rejection(self, Flow* f) noexcept nogil
     cdef bint stays(self, Flow* f) noexcept nogil
     cdef void switch(self, Flow* f) noexcept nogil
     cdef void close(self, Flow* f, Reason why) noexcept nogil

@@ -19,6 +19,7 @@ from cext.types cimport span
 
 cdef enum:
     PROBE_MAX = 4096               # bytes of a side that are kept while nobody knows them
+    LATE_SEGMENTS = 64             # segments of an unknown flow in which another protocol may begin
     PROBE_DATAGRAMS = 4            # datagrams that are looked at
 
 
@@ -100,7 +101,7 @@ cdef class Dispatch(Taker):
         if f.parsing != PARSED:
             number = self.who(conn, is_orig, p.payload, p.captured)
             if number == NOBODY:
-                if conn.candidates == 0 or f.side[0].packets + f.side[1].packets >= PROBE_DATAGRAMS:
+                if conn.candidates[0] | conn.candidates[1] == 0 or f.side[0].packets + f.side[1].packets >= PROBE_DATAGRAMS:
                     self.close(f, FINISHED)
                 return
             if not self.start(f, number):
@@ -132,12 +133,7 @@ cdef class Dispatch(Taker):
     cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil:
         """The parser's half of a flow, with every protocol of its transport as a candidate."""
         cdef Conn* conn
-        cdef uint64_t candidates = 0
-        cdef int i
-        for i in range(protocol_count()):
-            if protocol(i).datagrams == datagrams:
-                candidates |= <uint64_t>1 << i
-        candidates &= self.wanted
+        cdef uint64_t candidates = self.candidates(datagrams)
         if not candidates:
             f.parsing = OVER
             return NULL
@@ -146,24 +142,41 @@ cdef class Dispatch(Taker):
             f.parsing = OVER
             return NULL
         conn.flow, conn.sink, conn.midstream = f, <void*>self.sink, f.partial
-        conn.candidates, conn.protocol, conn.next_protocol = candidates, NOBODY, NOBODY
+        conn.candidates[0] = conn.candidates[1] = candidates
+        conn.protocol, conn.next_protocol = NOBODY, NOBODY
         f.conn, f.parsing = conn, PROBING
         return conn
 
+    cdef uint64_t candidates(self, bint datagrams) noexcept nogil:
+        """The protocols of a transport that are asked, one bit each."""
+        cdef uint64_t bits = 0
+        cdef int i
+        for i in range(protocol_count()):
+            if protocol(i).datagrams == datagrams:
+                bits |= <uint64_t>1 << i
+        return bits & self.wanted
+
     cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
-        """Asks the candidates; the first that says yes gets all that was kept, in the order it was said."""
+        """Asks the candidates; the first that says yes gets all that was kept, in the order it was said.
+
+        A side that nobody knows is not kept: the other side may still tell (an HTTP server's answer to garbage).
+        """
         cdef Conn* conn = <Conn*>f.conn
         cdef Tap* mine = &conn.taps[is_orig]
         cdef int number
-        if not conn.spoken:
-            conn.spoken, conn.orig_first = True, is_orig
+        if not conn.spoken[0] and not conn.spoken[1]:
+            conn.orig_first = is_orig
+        conn.spoken[is_orig] = True
+        if not conn.candidates[is_orig]:
+            self.probe_late(f, is_orig, p, n)
+            return
         if mine.carry.n == 0 and conn.taps[not is_orig].carry.n == 0:
             number = self.who(conn, is_orig, p, n)
             if number != NOBODY:
                 if self.start(f, number):
                     self.feed(f, is_orig, p, n)
                 return
-            if conn.candidates and self.keep(f, is_orig, p, n, PROBE_MAX):
+            if conn.candidates[is_orig] and self.keep(f, is_orig, p, n, PROBE_MAX):
                 return
         elif self.keep(f, is_orig, p, n, PROBE_MAX):
             number = self.who(conn, is_orig, mine.carry.p, <uint32_t>mine.carry.n)
@@ -171,9 +184,28 @@ cdef class Dispatch(Taker):
                 if self.start(f, number):
                     self.run_both(f, conn.orig_first)
                 return
-            if conn.candidates:
+        self.give_up_side(f, is_orig)
+
+    cdef void probe_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """A side that nobody knows: some protocols begin behind another's greeting, at the start of a segment."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef int i
+        for i in range(protocol_count()):
+            if (protocol(i).late and (self.wanted & ~f.failed) >> i & 1
+                    and (<Parser>protocol(i).prototype).probe(is_orig, cursor(p, n)) == Match.YES):
+                self.drop_carry(&conn.taps[not is_orig])
+                if self.start(f, i):
+                    self.feed(f, is_orig, p, n)
                 return
-        self.close(f, FINISHED)
+        conn.tries += 1
+        if conn.tries > LATE_SEGMENTS:
+            self.close(f, FINISHED)
+
+    cdef void give_up_side(self, Flow* f, bint is_orig) noexcept nogil:
+        """When nobody knows what a side says its bytes go."""
+        cdef Conn* conn = <Conn*>f.conn
+        if conn != NULL and not conn.candidates[is_orig]:
+            self.drop_carry(&conn.taps[is_orig])
 
     cdef int who(self, Conn* conn, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """The protocol that says yes, those of the port first, or NOBODY; strikes off those that say no."""
@@ -182,7 +214,7 @@ cdef class Dispatch(Taker):
         cdef Match match
         for turn in range(2):
             for i in range(protocol_count()):
-                if not (conn.candidates >> i) & 1:
+                if not (conn.candidates[is_orig] >> i) & 1:
                     continue
                 known = protocol(i)
                 at_port = False
@@ -194,7 +226,7 @@ cdef class Dispatch(Taker):
                 if match == Match.YES:
                     return i
                 if match == Match.NO:
-                    conn.candidates &= ~(<uint64_t>1 << i)
+                    conn.candidates[is_orig] &= ~(<uint64_t>1 << i)
         return NOBODY
 
     cdef bint start(self, Flow* f, int number) noexcept nogil:
@@ -275,6 +307,9 @@ cdef class Dispatch(Taker):
             tap.need = 0
             c = cursor(p, <uint32_t>(end - p))
             verdict = (<Parser>conn.parser).feed(conn, is_orig, &c)
+            if verdict == Verdict.REJECT:
+                self.note_rejection(f)
+                conn.next_protocol = ANYBODY   # what the parser did not use may be another's
             if conn.next_protocol != NOBODY:
                 self.leave(f, is_orig, c.p, <uint32_t>(end - c.p))
                 self.switch(f)
@@ -318,7 +353,7 @@ cdef class Dispatch(Taker):
             if f.parsing == PARSED:
                 self.close(f, EVICTED)
             else:
-                (<Conn*>f.conn).candidates = 0
+                (<Conn*>f.conn).candidates[is_orig] = 0
             return False
         self.carried += tap.carry.room - before
         append(&tap.carry, p, n)
@@ -330,12 +365,17 @@ cdef class Dispatch(Taker):
         if verdict == Verdict.MORE or verdict == Verdict.WAIT:
             return True
         if verdict == Verdict.REJECT:
-            self.rejected += 1
-            f.failed |= <uint64_t>1 << conn.protocol
-            if not conn.wrote:
-                f.services &= ~(<uint64_t>1 << conn.protocol)
+            self.note_rejection(f)
         self.close(f, FINISHED)
         return False
+
+    cdef void note_rejection(self, Flow* f) noexcept nogil:
+        """The parser says that the flow is not its own: no service, unless it has written a record."""
+        cdef Conn* conn = <Conn*>f.conn
+        self.rejected += 1
+        f.failed |= <uint64_t>1 << conn.protocol
+        if not conn.wrote:
+            f.services &= ~(<uint64_t>1 << conn.protocol)
 
     cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil:
         """Tells the parser that its skip is over.  True while it goes on."""
@@ -352,34 +392,32 @@ cdef class Dispatch(Taker):
         return False
 
     cdef void switch(self, Flow* f) noexcept nogil:
-        """Another protocol takes over with both carries."""
+        """Another protocol takes over with both carries: the one that was named, or one that knows them."""
         cdef Conn* conn = <Conn*>f.conn
-        cdef int number = conn.next_protocol, side, i
+        cdef int number = conn.next_protocol, side
         conn.next_protocol = NOBODY
         (<Parser>conn.parser).end(conn, HANDED_OVER)
         self.free_parser(conn)
         for side in range(2):
-            conn.taps[side].skipping = conn.taps[side].waiting = False
+            conn.taps[side].skipping = conn.taps[side].waiting = conn.spoken[side] = False
             conn.taps[side].need = 0
-        if number != ANYBODY and (self.wanted >> number) & 1:
+            conn.candidates[side] = self.candidates(False) & ~f.failed
+        f.parsing = PROBING
+        if number == ANYBODY:
+            for side in range(2):
+                if number == ANYBODY and conn.taps[side].carry.n:
+                    conn.spoken[side] = True
+                    number = self.who(conn, side, conn.taps[side].carry.p, <uint32_t>conn.taps[side].carry.n)
+                    number = ANYBODY if number == NOBODY else number
+        elif not (self.wanted >> number) & 1:
+            self.close(f, FINISHED)
+            return
+        if number != ANYBODY:
             if self.start(f, number):
                 self.run_both(f, True)
             return
-        conn.candidates = 0
-        for i in range(protocol_count()):
-            if number == ANYBODY and not protocol(i).datagrams and i != conn.protocol:
-                conn.candidates |= <uint64_t>1 << i
-        conn.candidates &= self.wanted
-        f.parsing, conn.spoken = PROBING, False
-        for side in range(2):
-            if conn.taps[side].carry.n and f.parsing == PROBING:
-                number = self.who(conn, side, conn.taps[side].carry.p, <uint32_t>conn.taps[side].carry.n)
-                if number != NOBODY:
-                    if self.start(f, number):
-                        self.run_both(f, side)
-                    return
-        if not conn.candidates:
-            self.close(f, FINISHED)
+        self.give_up_side(f, False)
+        self.give_up_side(f, True)
 
     cdef void close(self, Flow* f, Reason why) noexcept nogil:
         """Ends the parser and frees its half of the flow."""

@@ -64,6 +64,7 @@ cdef struct Side:                  # one direction; sequence numbers are relativ
     bint closed                    # its FIN or RST was reported
     bint eof_told                  # the parser knows that no more will come
     bint waits                     # something is held, or acknowledged and not seen
+    bint trusted                   # both sides were well when that began: a gap is real
 
 
 cdef struct Flow:

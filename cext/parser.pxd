@@ -56,10 +56,11 @@ cdef struct Conn:                  # what a parser may see of its flow
     void* parser                   # Parser, owned
     int protocol
     int next_protocol              # set by hand_over
-    uint64_t candidates            # protocols that may still be meant
+    uint64_t candidates[2]         # protocols that what a side has said may still be, by is_orig
+    bint spoken[2]
+    uint32_t tries                 # segments of an unknown flow that were looked at
     bint wrote                     # a record of this flow's parser was written
     bint orig_first                # which side spoke first while it was not known who parses
-    bint spoken
     Tap taps[2]                    # by is_orig
 
 
@@ -85,6 +86,7 @@ cdef struct Protocol:
     uint16_t ports[16]
     int port_count
     bint datagrams                 # transport is UDP, not TCP
+    bint late                      # may begin behind another protocol's greeting: STARTTLS, SOCKS
     uint32_t carry_max
     uint64_t idle                  # seconds that a recognised flow may be silent; 0: as any other
     void* prototype                # Parser that answers probe; borrowed

@@ -81,10 +81,11 @@ cdef int find_protocol(const char* name) noexcept nogil:
 
 
 def register(kind, *, str name, Schema schema, str transport="tcp", ports=(), uint32_t carry_max=CARRY_MAX,
-             uint64_t idle_seconds=0):
+             uint64_t idle_seconds=0, bint late=False):
     """Makes a protocol known: the last line of its file.
 
-    ``ports`` say whom to ask first, no more.  ``idle_seconds`` is how long a recognised flow may be silent.
+    ``ports`` say whom to ask first, no more.  ``idle_seconds`` is how long a recognised flow may be silent.  ``late``:
+    it may begin behind the greeting of a protocol that nobody here knows (STARTTLS, SOCKS); its probe must be strict.
     """
     global count
     cdef Protocol* new = &protocols[count]
@@ -100,6 +101,7 @@ def register(kind, *, str name, Schema schema, str transport="tcp", ports=(), ui
     prototype = kind.__new__(kind) if not issubclass(kind, PyParser) else kind()
     alive.append((text, kind, prototype, schema))
     new.name, new.datagrams, new.carry_max, new.idle = text, transport == "udp", carry_max, idle_seconds
+    new.late = late
     new.prototype, new.kind = <void*>prototype, <void*>kind
     new.port_count = len(ports)
     for i, port in enumerate(ports):

@@ -155,6 +155,7 @@ cdef class Streams:
                     self.taker.eof(f, i, now)
             elif not s.waits:
                 s.waits, s.waits_since, s.waits_packets = True, now, 0
+                s.trusted = clean(f)
 
     cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil:
         """One segment delivered or one hole given up; False when this side can only wait."""
@@ -197,8 +198,8 @@ cdef class Streams:
         cdef Side* me = &f.side[is_orig]
         cdef uint64_t n = to - me.next
         me.next = to
-        me.waits = False
         self.count_missed(f, is_orig, n)
+        me.waits = me.trusted = False
         self.taker.lost(f, is_orig, n, ts)
 
     cdef void count_missed(self, Flow* f, bint is_orig, uint64_t n) noexcept nogil:
@@ -206,7 +207,7 @@ cdef class Streams:
         cdef Side* me = &f.side[is_orig]
         self.gaps += 1
         self.missed += n
-        if clean(f):
+        if me.trusted or clean(f):
             me.missed += n
             note_scaled(f, is_orig, c'G', &me.gaps)
 

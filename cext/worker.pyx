@@ -208,15 +208,15 @@ cdef class Worker:
     cdef bint flips(self, const Packet* p) noexcept nogil:
         """True when the sender of a flow's first packet is the responder: its port is a server's (Zeek's rules)."""
         if p.proto == IPPROTO_TCP:
-            if p.flags & SYN and not p.flags & ACK:
-                return False
+            if p.flags & SYN:
+                return p.flags & ACK != 0      # an answer to a SYN: its sender is the responder
         elif p.proto != IPPROTO_UDP:
             return False
         if not self.is_server_port(p, p.sport):
             return False
         if not self.is_server_port(p, p.dport):
             return True
-        return p.proto == IPPROTO_TCP and not p.flags & SYN and p.sport < p.dport
+        return p.proto == IPPROTO_TCP and p.sport < p.dport
 
     cdef bint is_server_port(self, const Packet* p, uint16_t port) noexcept nogil:
         return (self.server_ports[p.proto == IPPROTO_UDP][port >> 3] >> (port & 7)) & 1

@@ -30,8 +30,8 @@ cdef int REFERRER = HTTP.text("referrer", "Referer header of the request.", max=
 cdef int VERSION = HTTP.text("version", "HTTP version of the answer.", max=8)
 cdef int USER_AGENT = HTTP.text("user_agent", "User-Agent header of the request.")
 cdef int ORIGIN = HTTP.text("origin", "Origin header of the request.")
-cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body that were seen, without chunk framing.")
-cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "Bytes of the answer's body that were seen, without chunk framing.")
+cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body as transferred, without chunk framing.")
+cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "Bytes of the answer's body as transferred, without chunk framing.")
 cdef int STATUS_CODE = HTTP.count("status_code", "Status of the answer.")
 cdef int STATUS_MSG = HTTP.text("status_msg", "Reason phrase of the answer.")
 cdef int INFO_CODE = HTTP.count("info_code", "Last interim status (1xx) before the answer.")
@@ -84,6 +84,7 @@ cdef class HttpParser(Parser):
     cdef bint answered             # the first in the queue has a final status
     cdef bint tunnel               # it was a CONNECT that succeeded, or an upgrade
     cdef bint no_body              # its answer has none
+    cdef bint simple               # it has no version: an HTTP/0.9 answer is a body without a head
     cdef uint32_t pending
     cdef uint32_t depth
     cdef int8_t client             # 1: the originator sends the requests, -1: the responder does, 0: not known yet
@@ -112,8 +113,8 @@ cdef class HttpParser(Parser):
             elif m.state == LOST:
                 if not self.found_again(asks, c):
                     break
-            elif m.state == CHUNK_DATA or m.state == BODY or m.state == UNTIL_CLOSE:
-                break              # only after a skip that the engine has ended
+            elif not asks and m.state == START and self.simple and is_answer(c[0]) == Match.NO:
+                self.begin_simple_answer(conn, is_orig)
             elif not self.read_line(conn, is_orig, asks, c, &verdict):
                 break
         return verdict
@@ -168,7 +169,9 @@ cdef class HttpParser(Parser):
         cdef Span method = until(&c, c' '), rest, version
         cdef Draft* d
         if c.short or not is_token(method):
-            return self.broken(conn)
+            weird(conn, b"HTTP_bad_request_line")
+            self.message[True].state = LOST
+            return Verdict.MORE
         if self.pending == MOST_PENDING:
             weird(conn, b"HTTP_excessive_pipelining")
             self.write_first(conn)
@@ -184,10 +187,7 @@ cdef class HttpParser(Parser):
         keep_uri(d, rest)
         self.asking = d
         self.begin_message(True)
-        if version.n == 0:         # HTTP/0.9: one line, no head; the answer is a body
-            self.message[True].state = START
-            self.asking = NULL
-            self.message[False].state = UNTIL_CLOSE
+        self.simple = version.n == 0 and self.pending == 1
         return Verdict.MORE
 
     cdef Verdict status_line(self, Conn* conn, Span said) noexcept nogil:
@@ -222,6 +222,14 @@ cdef class HttpParser(Parser):
         m.state = HEADERS
         m.chunked = m.has_length = False
         m.length = m.body = 0
+
+    cdef void begin_simple_answer(self, Conn* conn, bint is_orig) noexcept nogil:
+        """HTTP/0.9: all that the server says is the body (RFC 1945, 6)."""
+        self.begin_message(False)
+        self.message[False].state = UNTIL_CLOSE
+        self.answered = True
+        keep_text(self.first, VERSION, span(<const uint8_t*>b"0.9", 3))
+        skip(conn, is_orig, ALL)
 
     # ---- head ------------------------------------------------------------------------------------------------------
 
@@ -278,7 +286,7 @@ cdef class HttpParser(Parser):
     cdef Verdict skipped(self, Conn* conn, bint is_orig, uint64_t seen, uint64_t missed) noexcept nogil:
         cdef bint asks = is_orig == (self.client == 1)
         cdef Message* m = &self.message[asks]
-        m.body += seen
+        m.body += seen + missed    # lost bytes were transferred too; conn tells how many were missed
         if m.state == CHUNK_DATA:
             m.state = CHUNK_END
         elif m.state == BODY or m.state == UNTIL_CLOSE:
@@ -334,7 +342,8 @@ cdef class HttpParser(Parser):
     cdef uint64_t body_so_far(self, Conn* conn, bint asks) noexcept nogil:
         """Body bytes of the message that is under way, those of an unfinished skip included."""
         cdef bint is_orig = asks == (self.client == 1)
-        return self.message[asks].body + (conn.taps[is_orig].skip_seen if conn.taps[is_orig].skipping else 0)
+        return self.message[asks].body + (conn.taps[is_orig].skip_seen + conn.taps[is_orig].skip_missed
+                                           if conn.taps[is_orig].skipping else 0)
 
     # ---- the queue -------------------------------------------------------------------------------------------------
 
@@ -383,7 +392,6 @@ cdef Match is_request(Cursor c) noexcept nogil:
     cdef uint32_t n = 0, here = left(&c)
     cdef Cursor ahead = c
     cdef Span method, said
-    cdef bint known
     cdef uint8_t byte
     while n < here and n < LONGEST_METHOD and is_letter(peek(&c, n)):
         n += 1
@@ -392,16 +400,20 @@ cdef Match is_request(Cursor c) noexcept nogil:
     if n == 0 or peek(&c, n) != c' ':
         return Match.NO
     method = part(take_rest(&ahead), 0, n)
-    known = (equals(method, b"GET", 3) or equals(method, b"POST", 4) or equals(method, b"HEAD", 4)
-             or equals(method, b"PUT", 3) or equals(method, b"DELETE", 6) or equals(method, b"OPTIONS", 7)
-             or equals(method, b"PATCH", 5) or equals(method, b"PROPFIND", 8))
     byte = peek(&c, n + 1)
-    if known and (byte == c'/' or byte == c'*'):
+    if (byte == c'/' or byte == c'*') and is_known_method(method):
         return Match.YES
     said = line(&c)
     if c.short:
         return Match.MAYBE
     return Match.YES if take_version(&said).n else Match.NO
+
+
+cdef bint is_known_method(Span s) noexcept nogil:
+    """RFC 9110, 9.3; RFC 5789; and the first of WebDAV (RFC 4918)."""
+    return (equals(s, b"GET", 3) or equals(s, b"POST", 4) or equals(s, b"HEAD", 4) or equals(s, b"PUT", 3)
+            or equals(s, b"DELETE", 6) or equals(s, b"OPTIONS", 7) or equals(s, b"PATCH", 5) or equals(s, b"TRACE", 5)
+            or equals(s, b"CONNECT", 7) or equals(s, b"PROPFIND", 8))
 
 
 cdef inline bint is_letter(uint8_t byte) noexcept nogil:
@@ -575,4 +587,4 @@ cdef inline uint32_t base64_value(uint8_t byte) noexcept nogil:
     return 62 if byte == c'+' else 63 if byte == c'/' else 64
 
 
-register(HttpParser, name="http", schema=HTTP, transport="tcp", ports=(80, 81, 631, 1080, 3128, 8000, 8080, 8888))
+register(HttpParser, name="http", schema=HTTP, transport="tcp", ports=(80, 81, 631, 1080, 3128, 8000, 8080, 8888), late=True)

@@ -279,4 +279,5 @@ cdef Span next_name(Cursor* c) noexcept nogil:
     return name
 
 
-register(SshParser, name="ssh", schema=SSH, transport="tcp", ports=(22,), idle_seconds=86400)
+register(SshParser, name="ssh", schema=SSH, transport="tcp", ports=(22,), idle_seconds=86400,
+         late=True)

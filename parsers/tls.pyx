@@ -70,6 +70,7 @@ cdef enum Extension:               # IANA, TLS ExtensionType Values
     EXT_SERVER_NAME = 0
     EXT_ALPN = 16
     EXT_SESSION_TICKET = 35
+    EXT_KEY_SHARE_OLD = 40         # up to draft 22
     EXT_PRE_SHARED_KEY = 41
     EXT_SUPPORTED_VERSIONS = 43
     EXT_KEY_SHARE = 51
@@ -77,6 +78,8 @@ cdef enum Extension:               # IANA, TLS ExtensionType Values
 cdef enum:
     TLS13 = 0x0304
     TLS13_DRAFTS = 0x7f            # upper byte of the drafts' version
+    TLS13_EXPERIMENT = 0x7e        # … and of those that Google tried out
+    FIRST_MODERN_DRAFT = 0x7f16    # from draft 22 on a server hello has the form of TLS 1.2
     NAMED_CURVE = 3                # ECCurveType (RFC 8422, 5.4)
 
 # The random of a server hello that is a HelloRetryRequest (RFC 8446, 4.1.3)
@@ -115,16 +118,17 @@ cdef class TlsParser(Parser):
     cdef bint written
 
     cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
-        """A handshake record of version 3.x with a hello in it, or an alert of two bytes."""
-        cdef uint32_t size
-        if left(&c) < 6:
-            return Match.MAYBE if peek(&c, 0) in (0, HANDSHAKE, ALERT) and peek(&c, 1) in (0, 3) and left(&c) else Match.NO
-        size = <uint32_t>peek(&c, 3) << 8 | peek(&c, 4)
-        if peek(&c, 1) != 3 or peek(&c, 2) > 4:
+        """A handshake record of version 3.x that begins with a hello, or a client hello in the format of SSL 2."""
+        cdef uint32_t size = <uint32_t>peek(&c, 3) << 8 | peek(&c, 4)
+        if is_old_hello(c):
+            return Match.YES
+        if left(&c) < RECORD_HEADER + HANDSHAKE_HEADER + 2:
+            return Match.MAYBE if peek(&c, 0) == HANDSHAKE and peek(&c, 1) in (0, 3) else Match.NO
+        if peek(&c, 0) != HANDSHAKE or peek(&c, 1) != 3 or peek(&c, 2) > 4 or not HANDSHAKE_HEADER < size <= LONGEST_RECORD:
             return Match.NO
-        if peek(&c, 0) == HANDSHAKE and HANDSHAKE_HEADER <= size <= LONGEST_RECORD:
-            return Match.YES if peek(&c, 5) in (CLIENT_HELLO, SERVER_HELLO) else Match.NO
-        return Match.YES if peek(&c, 0) == ALERT and size == 2 else Match.NO
+        if peek(&c, 5) not in (CLIENT_HELLO, SERVER_HELLO) or peek(&c, 6):
+            return Match.NO        # no hello is longer than 65,535 bytes
+        return Match.YES if peek(&c, 9) in (3, TLS13_DRAFTS, TLS13_EXPERIMENT) else Match.NO
 
     cdef Verdict feed(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil:
         cdef Verdict verdict = Verdict.MORE
@@ -136,9 +140,21 @@ cdef class TlsParser(Parser):
             self.began = conn.ts
             if self.draft == NULL:
                 return Verdict.DONE
+        if self.history_size == 0 and is_old_hello(c[0]):
+            return self.old_hello(conn, is_orig, c)
         while verdict == Verdict.MORE and not conn.taps[is_orig].skipping and self.record(conn, is_orig, c, &verdict):
             pass
         return verdict
+
+    cdef Verdict old_hello(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil:
+        """A client hello in the format of SSL 2 that offers SSL 3 or TLS (RFC 5246, E.2): only that it was one."""
+        cdef uint32_t size = 2 + ((<uint32_t>peek(c, 0) & 0x7f) << 8 | peek(c, 1))
+        if left(c) < size:
+            need(conn, is_orig, size)
+            return Verdict.MORE
+        pass_over(c, size)
+        self.note(True, c'c')
+        return Verdict.MORE
 
     # ---- records ---------------------------------------------------------------------------------------------------
 
@@ -197,7 +213,7 @@ cdef class TlsParser(Parser):
         return not self.is_13() or self.half[True].app_data
 
     cdef inline bint is_13(self) noexcept nogil:
-        return self.version == TLS13 or self.version >> 8 == TLS13_DRAFTS
+        return self.version == TLS13 or self.version >> 8 == TLS13_DRAFTS or self.version >> 8 == TLS13_EXPERIMENT
 
     cdef void change_cipher(self, Conn* conn, bint client) noexcept nogil:
         """What follows is encrypted; in TLS 1.3 the record is a courtesy to middleboxes (RFC 8446, D.4)."""
@@ -300,11 +316,13 @@ cdef class TlsParser(Parser):
         cdef uint8_t scratch[LONGEST_UNKNOWN]
         cdef Span session, random
         cdef uint16_t cipher
+        cdef bint old_draft
         self.version = u16(m)
+        old_draft = self.version >> 8 == TLS13_DRAFTS and self.version < FIRST_MODERN_DRAFT
         random = take(m, 32)
-        session = take(m, u8(m))
+        session = take(m, 0 if old_draft else u8(m))
         cipher = u16(m)
-        pass_over(m, 1)
+        pass_over(m, 0 if old_draft else 1)
         if m.short:
             return
         self.retry_seen = equals(random, RETRY, 32)
@@ -347,7 +365,7 @@ cdef class TlsParser(Parser):
         cdef Span name
         if kind == EXT_SUPPORTED_VERSIONS and left(e) == 2:
             self.version = u16(e)
-        elif kind == EXT_KEY_SHARE and left(e) >= 2:
+        elif (kind == EXT_KEY_SHARE or kind == EXT_KEY_SHARE_OLD) and left(e) >= 2:
             keep_text(self.draft, CURVE, groups.find(u16(e), scratch))
         elif kind == EXT_ALPN:                         # RFC 7301, 3.1
             pass_over(e, 2)
@@ -443,6 +461,12 @@ cdef class TlsParser(Parser):
         self.half[0].handshake.p = self.half[1].handshake.p = NULL
 
 
+cdef bint is_old_hello(Cursor c) noexcept nogil:
+    """A length with the upper bit set, message type 1, version 3.x, a list of three-byte ciphers."""
+    return (left(&c) >= 11 and peek(&c, 0) & 0x80 and peek(&c, 2) == CLIENT_HELLO and peek(&c, 3) == 3 and peek(&c, 4) <= 3
+            and peek(&c, 5) < 8 and peek(&c, 6) % 3 == 0 and peek(&c, 6))
+
+
 cdef bint is_zero(Span s) noexcept nogil:
     cdef uint32_t i
     for i in range(s.n):
@@ -460,4 +484,4 @@ cdef void hex_digits(const uint8_t* digest, uint8_t* text) noexcept nogil:
 
 
 register(TlsParser, name="ssl", schema=SSL, transport="tcp",
-         ports=(443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223))
+         ports=(443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223), late=True)
