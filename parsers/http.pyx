@@ -82,6 +82,7 @@ cdef class HttpParser(Parser):
     cdef Draft* last
     cdef Draft* asking             # the request whose head or body is coming; also in the queue
     cdef bint answered             # the first in the queue has a final status
+    cdef bint complete             # … and its answer has ended, but not its request
     cdef bint tunnel               # it was a CONNECT that succeeded, or an upgrade
     cdef bint no_body              # its answer has none
     cdef bint simple               # it has no version: an HTTP/0.9 answer is a body without a head
@@ -202,6 +203,8 @@ cdef class HttpParser(Parser):
         reason = trimmed(behind(digits, 3))
         if digits.n < 3 or not read_number(part(digits, 0, 3), 10, &code):
             return self.broken(conn)
+        if self.complete:
+            self.write_first(conn)
         d = self.first if self.first != NULL else self.new_pending(conn)
         if d == NULL:
             return Verdict.DONE
@@ -299,11 +302,16 @@ cdef class HttpParser(Parser):
         if asks:
             if self.asking != NULL:
                 put_number(&self.asking.record, REQUEST_BODY_LEN, m.body)
-            self.asking = NULL
+                self.asking = NULL
+                if self.complete:
+                    self.write_first(conn)
             return
         if self.first == NULL or not self.answered:
             return
         put_number(&self.first.record, RESPONSE_BODY_LEN, m.body)
+        self.complete = self.first == self.asking
+        if self.complete:
+            return                 # the answer came before the end of its request, whose length is still to be told
         self.write_first(conn)
         if self.tunnel:
             hand_over(conn, ANYBODY)
@@ -334,7 +342,7 @@ cdef class HttpParser(Parser):
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         if self.asking != NULL:
             put_number(&self.asking.record, REQUEST_BODY_LEN, self.body_so_far(conn, True))
-        if self.answered and self.first != NULL:
+        if self.answered and self.first != NULL and not self.complete:
             put_number(&self.first.record, RESPONSE_BODY_LEN, self.body_so_far(conn, False))
         while self.pending:
             self.write_first(conn)
@@ -373,7 +381,7 @@ cdef class HttpParser(Parser):
         if self.asking == d:
             self.asking = NULL
         self.pending -= 1
-        self.answered = False
+        self.answered = self.complete = False
         emit_draft(conn, d)
         free_draft(d)
 

@@ -720,20 +720,24 @@ cdef void keep_fields(Draft* d, Cursor* m, bint error) noexcept nogil:
 # ---- SQL -----------------------------------------------------------------------------------------------------------
 
 cdef void keep_sql(Draft* d, Span sql) noexcept nogil:
-    """The statement, with the literal behind PASSWORD masked; as it was too, as a secret."""
-    cdef uint32_t start = 0, end = 0
-    if not find_password(sql, &start, &end):
+    """The statement, with every literal behind PASSWORD masked; as it was too, as a secret."""
+    cdef uint32_t begin = 0, start = 0, end = 0
+    if not find_password(sql, 0, &start, &end):
         keep_text(d, FRONTEND_ARG, sql)
         return
     keep_text(d, UNMASKED_ARG, sql)
     keep_text(d, FRONTEND_ARG, part(sql, 0, start))
-    keep_more(d, FRONTEND_ARG, span(<const uint8_t*>b"'***'", 5), b"")
-    keep_more(d, FRONTEND_ARG, behind(sql, end), b"")
+    while end:
+        keep_more(d, FRONTEND_ARG, span(<const uint8_t*>b"'***'", 5), b"")
+        begin = end
+        if not find_password(sql, begin, &start, &end):
+            start, end = sql.n, 0
+        keep_more(d, FRONTEND_ARG, part(sql, begin, start - begin), b"")
 
 
-cdef bint find_password(Span sql, uint32_t* start, uint32_t* end) noexcept nogil:
-    """The string literal behind the word PASSWORD: its first byte and the one behind its last."""
-    cdef uint32_t i = 0, at
+cdef bint find_password(Span sql, uint32_t begin, uint32_t* start, uint32_t* end) noexcept nogil:
+    """The next string literal behind the word PASSWORD: its first byte and the one behind its last."""
+    cdef uint32_t i = begin, at
     while i + 10 < sql.n:
         if byte_at(sql, i) | 0x20 != c'p' or not equals_nocase(part(sql, i, 8), b"password", 8):
             i += 1

@@ -152,6 +152,8 @@ cdef class SshParser(Parser):
             return True
         m = within(take(&m, size - 1 - padding))
         self.message(conn, client, u8(&m), &m)
+        if self.state[client] == ENCRYPTED:
+            take_rest(c)           # what shares a segment with NEWKEYS is an extension (RFC 8308), and no answer
         return True
 
     cdef Verdict give_up(self, Conn* conn) noexcept nogil:
