@@ -53,4 +53,4 @@ setup(ext_modules=cythonize(
     nthreads=0 if os.environ.get("SENSOR_SERIAL") else (os.cpu_count() or 1),
     annotate=KIND == "annotate",
     build_dir=f"build/{KIND}",
-))
+), options={"build_ext": {"parallel": os.cpu_count() or 1}})

@@ -10,7 +10,7 @@ from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
 from cext.parser cimport protocol
 from cext.record cimport Record, Schema, clear, put_number, put_text, put_word
 from cext.tcp cimport conn_state, stream_bytes
-from cext.types cimport Addr, Time, is_v4, span
+from cext.types cimport Addr, is_v4, span
 
 cdef Schema CONN = Schema("conn", "Who talked with whom, for how long, and how much.")
 cdef int PROTO = CONN.text("proto", "Transport protocol: tcp, udp, icmp, or unknown_transport.")
@@ -29,9 +29,9 @@ cdef int ORIG_IP_BYTES = CONN.count("orig_ip_bytes", "IP bytes of the originator
 cdef int RESP_PKTS = CONN.count("resp_pkts", "Packets of the responder.")
 cdef int RESP_IP_BYTES = CONN.count("resp_ip_bytes", "IP bytes of the responder, by the IP headers' total length.")
 cdef int IP_PROTO = CONN.count("ip_proto", "Protocol number of the IP header.")
-cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the same flow has the same in every tool.")
-cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols that were recognised and then left, with commas between.")
-cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again; they are not counted elsewhere.")
+cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the same in every tool.")
+cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols recognised and then left, with commas between.")
+cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again, counted nowhere else.")
 
 cdef enum:
     NAMES_SIZE = 256

@@ -1,23 +1,21 @@
 """Outer frame → innermost Packet, or the reason why not.
 
-Opens Ethernet (VLAN, QinQ, LLC/SNAP, FabricPath, MPLS, PPPoE), Linux cooked, raw and loopback links; IPv4, IPv6 with its
-extension headers; VXLAN (RFC 7348), GENEVE (RFC 8926), GRE (RFC 2784, 2890; version 1 of RFC 2637), ERSPAN I to III,
-IP in IP.  The outermost VXLAN, or a GENEVE and the VXLAN directly inside it, is the mirror's own envelope; deeper ones
+Opens Ethernet (VLAN, QinQ, LLC/SNAP, FabricPath, MPLS, PPPoE), Linux cooked, raw and loopback links; IPv4, IPv6 with
+its extension headers; VXLAN (RFC 7348), GENEVE (RFC 8926), GRE (RFC 2784, 2890; version 1 of RFC 2637), ERSPAN I to
+III, IP in IP.  The outermost VXLAN, or a GENEVE and the VXLAN directly inside it, is the mirror's own envelope; deeper ones
 are tunnels.  Checksums are not looked at: a mirror leaves them empty when it cuts a copy.
 
     link → ethertype → IP → transport ─┬→ Packet
       ▲                                └→ VXLAN | GENEVE | GRE | IP in IP ─┐
       └───────────────────── at most max_depth times ──────────────────────┘
 """
-from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from cext.fragments cimport LARGEST_DATAGRAM, LONGEST_HEADER, Datagram
-from cext.packet cimport (ACK, HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, IPPROTO_AH,
-                          IPPROTO_DSTOPTS, IPPROTO_FRAGMENT, IPPROTO_GRE, IPPROTO_HOPOPTS, IPPROTO_ICMP,
-                          IPPROTO_ICMPV6, IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_ROUTING, IPPROTO_TCP, IPPROTO_UDP,
-                          NO_SCALE, SYN)
+from cext.packet cimport (HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, IPPROTO_AH,
+                          IPPROTO_DSTOPTS, IPPROTO_FRAGMENT, IPPROTO_GRE, IPPROTO_HOPOPTS, IPPROTO_ICMP, IPPROTO_ICMPV6,
+                          IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_ROUTING, IPPROTO_TCP, IPPROTO_UDP, NO_SCALE, SYN)
 from cext.types cimport set_v4, set_v6
 from cext.wire cimport be16, be24, be32, be64, le32, mix64
 

@@ -12,10 +12,7 @@ from libc.string cimport memmove
 
 from cext.buffer cimport append, reserve
 from cext.cursor cimport Cursor, cursor
-from cext.packet cimport IPPROTO_TCP
-from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, MOST_PROTOCOLS, NOBODY, Match, Protocol,
-                          protocol, protocol_count)
-from cext.types cimport span
+from cext.parser cimport ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, protocol, protocol_count
 
 cdef enum:
     PROBE_MAX = 4096               # bytes of a side that are kept while nobody knows them
@@ -101,7 +98,8 @@ cdef class Dispatch(Taker):
         if f.parsing != PARSED:
             number = self.who(conn, is_orig, p.payload, p.captured)
             if number == NOBODY:
-                if conn.candidates[0] | conn.candidates[1] == 0 or f.side[0].packets + f.side[1].packets >= PROBE_DATAGRAMS:
+                conn.tries += 1
+                if conn.candidates[0] | conn.candidates[1] == 0 or conn.tries >= PROBE_DATAGRAMS:
                     self.close(f, FINISHED)
                 return
             if not self.start(f, number):
@@ -277,7 +275,7 @@ cdef class Dispatch(Taker):
             moved = self.run(f, is_orig, tap.carry.p, <uint32_t>tap.carry.n)
 
     cdef bint run(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
-        """Feeds what is there until the parser wants more, waits or ends; keeps the rest.  True when bytes were used."""
+        """Feeds what is there until the parser wants more, waits or ends; keeps the rest.  True: bytes were used."""
         cdef Conn* conn = <Conn*>f.conn
         cdef Tap* tap = &conn.taps[is_orig]
         cdef const uint8_t* start = p
@@ -361,7 +359,6 @@ cdef class Dispatch(Taker):
 
     cdef bint obey(self, Flow* f, Verdict verdict) noexcept nogil:
         """True while the parser goes on."""
-        cdef Conn* conn = <Conn*>f.conn
         if verdict == Verdict.MORE or verdict == Verdict.WAIT:
             return True
         if verdict == Verdict.REJECT:

@@ -78,7 +78,8 @@ cdef class Sink:
     """Where records go.  The one that writes them is made by the worker."""
     cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil
     cdef void weird(self, Conn* conn, const char* name) noexcept nogil
-    cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer, uint32_t room) noexcept nogil
+    cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
+                      uint32_t room) noexcept nogil
 
 
 cdef struct Protocol:

@@ -7,10 +7,9 @@ dispatch.pyx.  What a parser may rely on:
 * a parser that says DONE, or skips, is not called;
 * nothing that it is given outlives the call.
 """
-from libc.stdlib cimport calloc, free
 from libc.string cimport strcmp
 
-from cext.record cimport Record, clear, put_number, put_text, put_texts
+from cext.record cimport Record, clear, put_number, put_text
 from cext.types cimport span
 
 import logging

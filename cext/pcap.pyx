@@ -6,7 +6,7 @@ draft-ietf-opsawg-pcapng).  The bytes are either mapped whole, or fed chunk by c
 """
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memmove
+from libc.string cimport memmove
 
 from cext.buffer cimport append, reserve
 from cext.types cimport SECOND
@@ -276,7 +276,6 @@ cdef class Capture:
 cdef Time stamped(const Interface* i, uint64_t stamp) noexcept nogil:
     """A pcapng time stamp as nanoseconds; absurd resolutions and times end in the year 2242, not in an overflow."""
     cdef uint64_t unit = 1, second, part
-    cdef uint32_t digit
     if i.binary:
         if i.digits > 63:
             return 0
@@ -288,7 +287,7 @@ cdef Time stamped(const Interface* i, uint64_t stamp) noexcept nogil:
     else:
         if i.digits > 18:
             return 0
-        for digit in range(i.digits):
+        for _ in range(i.digits):
             unit *= 10
         second = stamp // unit
         part = stamp % unit

@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t, uint8_t
 from cext.flow cimport (CLOSED, ESTABLISHED, INACTIVE, MARK_ACK, MARK_DATA, MARK_FIN, MARK_FIN_RST, MARK_MULTI,
                         MARK_RST, MARK_SYN, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, EndState, flip, note, note_once,
                         note_scaled)
-from cext.packet cimport ACK, FIN, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, RST, SYN
+from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, RST, SYN
 
 cdef enum:
     TRUSTED_JUMP = 1048576         # a SYN or RST that is further off says nothing of the stream (Zeek)
@@ -219,7 +219,7 @@ cdef bint from_inactive(Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         if not is_orig and p.claimed == 0 and peer.state == SYN_SENT:
             pass                   # an acknowledgement ahead of the SYN's answer
         elif p.flags & ACK and peer.state == ESTABLISHED:
-            enter(me, ESTABLISHED) # only its SYN was missed
+            enter(me, ESTABLISHED)  # only its SYN was missed
             f.partial = False
         else:
             enter(me, PARTIAL)
@@ -298,7 +298,8 @@ cdef const char* conn_state(const Flow* f) noexcept nogil:
 cdef const char* tcp_conn_state(const Flow* f) noexcept nogil:
     cdef const Side* o = &f.side[True]
     cdef const Side* r = &f.side[False]
-    cdef bint orig_idle = o.state == INACTIVE or o.state == PARTIAL, resp_idle = r.state == INACTIVE or r.state == PARTIAL
+    cdef bint orig_idle = o.state == INACTIVE or o.state == PARTIAL
+    cdef bint resp_idle = r.state == INACTIVE or r.state == PARTIAL
     if r.state == RESET:
         if o.state == SYN_SENT or o.state == SYN_ACK_SENT or (
                 o.state == RESET and stream_bytes(f, True) == 0 and stream_bytes(f, False) == 0):

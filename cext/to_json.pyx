@@ -5,7 +5,7 @@ The keys were built when the fields were declared.  Secret fields are left out h
 from libc.stdint cimport int64_t, uint64_t
 
 from cext.buffer cimport append, append_byte, reserve
-from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TEXTS, TIME, Field, Slot
+from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TIME, Field, Slot
 from cext.text cimport LONGEST_ADDR, LONGEST_NUMBER, put_address, put_decimal, put_json_text, put_seconds, whole_text
 from cext.types cimport Addr, Span
 

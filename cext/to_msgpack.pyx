@@ -6,10 +6,9 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from cext.buffer cimport append, append_byte, reserve
-from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TEXTS, TIME, Field, Slot
+from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TIME, Field, Slot
 from cext.text cimport LONGEST_ADDR, put_address, put_text_rule, whole_text
 from cext.types cimport Addr, Span
-from cext.wire cimport be64
 
 cdef enum:                         # https://github.com/msgpack/msgpack/blob/master/spec.md
     FIXMAP = 0x80

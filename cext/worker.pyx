@@ -3,14 +3,13 @@
 Two passes over up to 32 frames: open, hash and prefetch; then flows, streams and parsers.  No flow pointer crosses from
 the first to the second.  Time comes from the packets, never from the clock, so a file and a live run act alike.
 """
-from libc.string cimport memset
 
-from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME, Step, MOST_STEPS
-from cext.decap import DROP_NAMES, LAYER_NAMES
-from cext.flow cimport (CLOSED, INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, note_once)
+from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME
+from cext.decap import DROP_NAMES
+from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, note_once
 from cext.packet cimport ACK, IPPROTO_TCP, IPPROTO_UDP, SYN
-from cext.parser cimport EVICTED, FINISHED, NOBODY, SHUTDOWN, TIMED_OUT, Conn, protocol
-from cext.pcap cimport READING, Capture
+from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
+from cext.pcap cimport Capture
 from cext.record cimport Record, Schema, clear, draft_bytes, put_number
 from cext.tcp cimport Turn, begins_anew, locate, take_turn
 from cext.types cimport SECOND
@@ -263,9 +262,10 @@ cdef class Worker:
             return <Time>(idle if idle else DATAGRAM_IDLE) * SECOND
         if r == INACTIVE and (o == SYN_SENT or o == SYN_ACK_SENT):
             return f.first + ATTEMPT * <Time>SECOND - f.last
-        if (f.side[True].closed or f.side[False].closed) and (o == RESET or r == RESET or o == INACTIVE or r == INACTIVE):
-            return LINGER * <Time>SECOND
-        if (o == INACTIVE or o == SYN_SENT or o == SYN_ACK_SENT) and (r == INACTIVE or r == SYN_SENT or r == SYN_ACK_SENT):
+        if f.side[True].closed or f.side[False].closed:
+            if o == RESET or r == RESET or o == INACTIVE or r == INACTIVE:
+                return LINGER * <Time>SECOND
+        if o in (INACTIVE, SYN_SENT, SYN_ACK_SENT) and r in (INACTIVE, SYN_SENT, SYN_ACK_SENT):
             return HANDSHAKE_IDLE * <Time>SECOND
         idle = self.dispatch.idle_seconds(f) if f.services else 0
         return <Time>(idle if idle else TCP_IDLE) * SECOND

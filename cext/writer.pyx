@@ -15,7 +15,7 @@ from cext.types cimport Span, span
 from cext.wire cimport be64, mix64
 
 cdef Schema IDENTITY = Schema("", "What every record of a flow says: which flow, and where it was seen.")
-cdef int UID = IDENTITY.text("uid", "Name of the flow; the same in every record of it, and in every run with the same seed.")
+cdef int UID = IDENTITY.text("uid", "Name of the flow, in every record of it; the same in every run with one seed.")
 cdef int ORIG_H = IDENTITY.addr("id.orig_h", "Address of the originator.")
 cdef int ORIG_P = IDENTITY.port("id.orig_p", "Port of the originator; for ICMP the type.")
 cdef int RESP_H = IDENTITY.addr("id.resp_h", "Address of the responder.")
@@ -27,9 +27,9 @@ cdef int ACCOUNT = IDENTITY.text("account", "Cloud account of the tenant, where 
 cdef int VPC = IDENTITY.text("vpc", "Virtual network of the tenant, where a tenant map names it.")
 cdef int VANTAGE = IDENTITY.addr("vantage", "Outer source address: the mirrored interface that first saw the flow.")
 cdef int GWLB_ENDPOINT = IDENTITY.text("gwlb_endpoint", "Gateway load balancer endpoint (GENEVE option 0x0108, 1).")
-cdef int GWLB_ATTACHMENT = IDENTITY.text("gwlb_attachment", "Gateway load balancer attachment (GENEVE option 0x0108, 2).")
+cdef int GWLB_ATTACHMENT = IDENTITY.text("gwlb_attachment", "Gateway load balancer attachment (option 0x0108, 2).")
 cdef int GCP_NETWORK = IDENTITY.count("gcp_network", "Google's network cookie (GENEVE option 0x0132, 1).")
-cdef int GCP_ENDPOINT = IDENTITY.text("gcp_endpoint", "Google's cookie of the mirrored interface (GENEVE option 0x0132, 2).")
+cdef int GCP_ENDPOINT = IDENTITY.text("gcp_endpoint", "Google's cookie of the mirrored interface (option 0x0132, 2).")
 cdef int TUNNEL_DEPTH = IDENTITY.count("tunnel_depth", "Tunnels around the flow that are not the mirror's own.")
 cdef int TUNNEL_VNI = IDENTITY.count("tunnel_vni", "VXLAN or GENEVE network identifier of the innermost of them.")
 
@@ -109,7 +109,8 @@ cdef class Writer(Sink):
         self.weirds[key] = seen
         return seen <= WEIRDS_A_NAME or seen % WEIRDS_A_NAME == 0
 
-    cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer, uint32_t room) noexcept with gil:
+    cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
+                      uint32_t room) noexcept with gil:
         cdef bytes said
         cdef uint32_t size
         self.asked += 1
@@ -169,8 +170,8 @@ cdef class Writer(Sink):
             self.scratch.n = count[0] = 0
         if self.scratch.n <= CACHED_SIZE:
             memcpy(c.bytes, self.scratch.p, self.scratch.n)
-            c.size, c.hash, c.first, c.number, c.count = <uint32_t>self.scratch.n, f.hash, f.first, f.number, count[0]
-            c.flips = f.flips
+            c.hash, c.first, c.number, c.flips = f.hash, f.first, f.number, f.flips
+            c.size, c.count = <uint32_t>self.scratch.n, count[0]
         return self.scratch
 
     cdef bint render(self, Flow* f, uint32_t* count) noexcept nogil:
@@ -220,11 +221,12 @@ cdef class Writer(Sink):
             put_word(r, VPC, vpc, <uint32_t>len(vpc))
 
     cdef void uid(self, const Flow* f, uint8_t* text) noexcept nogil:
-        """C and 17 digits in base 62: a hash keyed by the seed, of tenant, ends in either order, protocol and first time."""
+        """C and 17 digits in base 62: a keyed hash of tenant, ends in either order, protocol and first time."""
         cdef uint64_t a = end_hash(self.seed, &f.orig_h, f.orig_p), b = end_hash(self.seed, &f.resp_h, f.resp_p)
         cdef uint64_t c = mix64(self.seed[0] ^ <uint64_t>f.first,
                                 self.seed[1] ^ (<uint64_t>f.tenant << 32 | f.proto))
-        cdef uint64_t high = mix64((a + b) ^ c, (a ^ b) ^ self.seed[1]), low = mix64((a ^ b) ^ c ^ high, ~(a + b))
+        cdef uint64_t high = mix64((a + b) ^ c, (a ^ b) ^ self.seed[1])
+        cdef uint64_t low = mix64((a ^ b) ^ c ^ high, ~(a + b))
         cdef int i
         text[0] = c'C'
         for i in range(17):

@@ -30,8 +30,8 @@ cdef int REFERRER = HTTP.text("referrer", "Referer header of the request.", max=
 cdef int VERSION = HTTP.text("version", "HTTP version of the answer.", max=8)
 cdef int USER_AGENT = HTTP.text("user_agent", "User-Agent header of the request.")
 cdef int ORIGIN = HTTP.text("origin", "Origin header of the request.")
-cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body as transferred, without chunk framing.")
-cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "Bytes of the answer's body as transferred, without chunk framing.")
+cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body, without chunk framing.")
+cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "Bytes of the answer's body, without chunk framing.")
 cdef int STATUS_CODE = HTTP.count("status_code", "Status of the answer.")
 cdef int STATUS_MSG = HTTP.text("status_msg", "Reason phrase of the answer.")
 cdef int INFO_CODE = HTTP.count("info_code", "Last interim status (1xx) before the answer.")
@@ -350,8 +350,9 @@ cdef class HttpParser(Parser):
     cdef uint64_t body_so_far(self, Conn* conn, bint asks) noexcept nogil:
         """Body bytes of the message that is under way, those of an unfinished skip included."""
         cdef bint is_orig = asks == (self.client == 1)
-        return self.message[asks].body + (conn.taps[is_orig].skip_seen + conn.taps[is_orig].skip_missed
-                                           if conn.taps[is_orig].skipping else 0)
+        if not conn.taps[is_orig].skipping:
+            return self.message[asks].body
+        return self.message[asks].body + conn.taps[is_orig].skip_seen + conn.taps[is_orig].skip_missed
 
     # ---- the queue -------------------------------------------------------------------------------------------------
 
@@ -595,4 +596,5 @@ cdef inline uint32_t base64_value(uint8_t byte) noexcept nogil:
     return 62 if byte == c'+' else 63 if byte == c'/' else 64
 
 
-register(HttpParser, name="http", schema=HTTP, transport="tcp", ports=(80, 81, 631, 1080, 3128, 8000, 8080, 8888), late=True)
+register(HttpParser, name="http", schema=HTTP, transport="tcp", ports=(80, 81, 631, 1080, 3128, 8000, 8080, 8888),
+         late=True)

@@ -11,8 +11,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from cext.cursor cimport (Cursor, Span, behind, byte_at, cursor, equals, equals_nocase, left, part, pass_over, peek, span,
-                          take, take_rest, u8, u16, u32, until, within)
+from cext.cursor cimport (Cursor, Span, byte_at, equals, equals_nocase, left, part, pass_over, peek, span, take,
+                          take_rest, u8, u32, until, within)
 from cext.parser cimport (Conn, Match, Parser, Reason, Verdict, emit_draft, find_protocol, hand_over, need, skip, weird)
 from cext.record cimport (Draft, Schema, borrow_fields, free_draft, is_set, keep_bytes, keep_more, keep_text, new_draft,
                           put_number, put_text, put_word)
@@ -22,21 +22,22 @@ from cext.parser import register
 cdef Schema POSTGRESQL = Schema("postgresql", "PostgreSQL logins, statements and their results.")
 cdef int USER = POSTGRESQL.text("user", "User of the start-up message.", max=256)
 cdef int DATABASE = POSTGRESQL.text("database", "Database of the start-up message.", max=256)
-cdef int APPLICATION_NAME = POSTGRESQL.text("application_name", "Application name of the start-up message.", max=256)
-cdef int FRONTEND = POSTGRESQL.text("frontend", "What the client asked: ssl_request, gssenc_request, startup, simple_query, "
-                                    "execute, parse (one that failed), function_call, cancel_request or terminate.")
-cdef int FRONTEND_ARG = POSTGRESQL.text("frontend_arg", "The SQL, a password in it masked; of a cancel request the process.",
-                                        max=8192)
+cdef int APPLICATION_NAME = POSTGRESQL.text("application_name", "Application of the start-up message.", max=256)
+cdef int FRONTEND = POSTGRESQL.text("frontend", "What the client asked: ssl_request, gssenc_request, startup, "
+                                    "simple_query, execute, parse (one that failed), function_call, cancel_request, "
+                                    "terminate.")
+cdef int FRONTEND_ARG = POSTGRESQL.text("frontend_arg", "The SQL, passwords in it masked; the process of a cancel "
+                                        "request.", max=8192)
 cdef int BACKEND = POSTGRESQL.text("backend", "What the server answered, where that is more than rows.")
-cdef int BACKEND_ARG = POSTGRESQL.text("backend_arg", "Its arguments: authentication methods, or the fields of an error "
-                                       "or notice.", max=4096)
+cdef int BACKEND_ARG = POSTGRESQL.text("backend_arg", "Its arguments: authentication methods, or the fields of an "
+                                       "error or notice.", max=4096)
 cdef int SUCCESS = POSTGRESQL.bool("success", "The request succeeded.")
 cdef int ROWS = POSTGRESQL.count("rows", "Rows that came back.")
 cdef int STATEMENT = POSTGRESQL.text("statement", "Name of the prepared statement that was executed.", max=128)
 cdef int COMMAND_TAG = POSTGRESQL.text("command_tag", "Command tag of the result, such as UPDATE 3.", max=128)
 cdef int SQLSTATE = POSTGRESQL.text("sqlstate", "SQLSTATE code of the error.", max=8)
-cdef int UNMASKED_ARG = POSTGRESQL.text("unmasked_arg", "The SQL as sent, where frontend_arg masks a password.", max=8192,
-                                        secret=True)
+cdef int UNMASKED_ARG = POSTGRESQL.text("unmasked_arg", "The SQL as sent, where frontend_arg masks a password.",
+                                        max=8192, secret=True)
 
 cdef enum:
     HEADER = 5                     # type and length of a message
@@ -137,13 +138,16 @@ cdef class PostgresqlParser(Parser):
         if is_orig == self.client_is_resp:
             if self.waits_for_byte and left(c):
                 return self.one_byte(conn, c)
-            while verdict == Verdict.MORE and not conn.taps[is_orig].skipping and self.backend(conn, is_orig, c, &verdict):
-                pass
+            while verdict == Verdict.MORE and not conn.taps[is_orig].skipping:
+                if not self.backend(conn, is_orig, c, &verdict):
+                    break
             return verdict
         while verdict == Verdict.MORE and not conn.taps[is_orig].skipping:
             if self.waits_for_byte:
                 return Verdict.WAIT    # what follows is in clear or not: the server's byte tells
-            if not (self.frontend(conn, is_orig, c, &verdict) if self.started else self.startup(conn, is_orig, c, &verdict)):
+            if self.started and not self.frontend(conn, is_orig, c, &verdict):
+                break
+            if not self.started and not self.startup(conn, is_orig, c, &verdict):
                 break
         return verdict
 
@@ -617,8 +621,8 @@ cdef void release(Statement* s) noexcept nogil:
 
 
 cdef bint is_frontend(uint8_t kind) noexcept nogil:
-    return kind in (BIND, CLOSE, DESCRIBE, EXECUTE_MESSAGE, CALL, FLUSH, PARSE, QUERY, SYNC, TERMINATE, PASSWORD, COPY_DATA,
-                    COPY_DONE, COPY_FAIL)
+    return kind in (BIND, CLOSE, DESCRIBE, EXECUTE_MESSAGE, CALL, FLUSH, PARSE, QUERY, SYNC, TERMINATE, PASSWORD,
+                    COPY_DATA, COPY_DONE, COPY_FAIL)
 
 
 cdef bint is_backend(uint8_t kind) noexcept nogil:
@@ -685,9 +689,15 @@ cdef const char* auth_name(uint32_t method) noexcept nogil:
     return b"SASLFinal" if method == 12 else b"unknown"
 
 
+# the code of a field and Zeek's name for it
+cdef const char* ERROR_FIELDS = (
+    b"SSeverityLocalized\0VSeverity\0CCode\0MMessage\0DDetail\0HHint\0PPosition\0pInternalPosition\0qInternalQuery\0"
+    b"WWhere\0sSchema\0tTable\0cColumn\0dData\0nConstraint\0FFile\0LLine\0RRoutine\0")
+
+
 cdef const char* field_name(uint8_t code) noexcept nogil:
     """Zeek's names of the fields of an error or notice (manual, "Error and Notice Message Fields")."""
-    cdef const char* names = b"SSeverityLocalized\0VSeverity\0CCode\0MMessage\0DDetail\0HHint\0PPosition\0pInternalPosition\0qInternalQuery\0WWhere\0sSchema\0tTable\0cColumn\0dData\0nConstraint\0FFile\0LLine\0RRoutine\0"
+    cdef const char* names = ERROR_FIELDS
     while names[0]:
         if <uint8_t>names[0] == code:
             return names + 1

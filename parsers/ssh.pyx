@@ -8,11 +8,11 @@ inference of authentication.  One record a connection, written at a successful l
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cext.cursor cimport (Cursor, Span, byte_at, equals, left, line, part, pass_over, peek, span, starts, take, take_rest, u8, u32,
-                          until, within)
+from cext.cursor cimport (Cursor, Span, byte_at, equals, left, line, part, pass_over, span, starts, take, take_rest, u8,
+                          u32, until, within)
 from cext.parser cimport ALL, Conn, Match, Parser, Reason, Verdict, ask, emit_draft, need, skip, weird
 from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_bytes, keep_more, keep_text, new_draft,
-                          put_number, put_text)
+                          put_number)
 
 from cext.parser import register
 
@@ -27,8 +27,8 @@ cdef int MAC_ALG = SSH.text("mac_alg", "MAC algorithm agreed on.", max=256)
 cdef int COMPRESSION_ALG = SSH.text("compression_alg", "Compression algorithm agreed on.", max=256)
 cdef int KEX_ALG = SSH.text("kex_alg", "Key exchange algorithm agreed on.", max=256)
 cdef int HOST_KEY_ALG = SSH.text("host_key_alg", "Algorithm of the server's host key agreed on.", max=256)
-cdef int HOST_KEY_FINGERPRINT = SSH.text("host_key_fingerprint", "Fingerprint of the server's host key, as ssh-keygen -l "
-                                         "shows it.", max=64)
+cdef int HOST_KEY_FINGERPRINT = SSH.text("host_key_fingerprint", "Fingerprint of the server's host key, as ssh-keygen "
+                                         "-l shows it.", max=64)
 
 cdef enum:
     LONGEST_LINE = 255             # RFC 4253, 4.2, with CR and LF
@@ -220,7 +220,7 @@ cdef class SshParser(Parser):
     # ---- encrypted -------------------------------------------------------------------------------------------------
 
     cdef Verdict encrypted(self, Conn* conn, bint is_orig, bint client) noexcept nogil:
-        """Only the server's segments tell: the service's acceptance, failures of one size, a success that is smaller."""
+        """Only the server's segments tell: the service's acceptance, failures of one size, a smaller success."""
         cdef uint32_t size = conn.segment_bytes
         if client:
             skip(conn, is_orig, ALL)

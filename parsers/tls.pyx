@@ -11,11 +11,11 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove
 
 from cext.buffer cimport Buffer, append, reserve
-from cext.cursor cimport (Cursor, Span, byte_at, cursor, equals, left, part, pass_over, peek, span, take, take_rest, u8, u16,
-                          u24, u32, within)
+from cext.cursor cimport (Cursor, Span, byte_at, cursor, equals, left, part, pass_over, peek, span, take, take_rest, u8,
+                          u16, u24, within)
 from cext.parser cimport Conn, Match, Parser, Reason, Verdict, ask, emit_at, need, skip, weird
-from cext.record cimport (Draft, Record, Schema, free_draft, is_set, keep_bytes, keep_text, new_draft, put_number, put_text,
-                          put_texts)
+from cext.record cimport (Draft, Record, Schema, free_draft, is_set, keep_bytes, keep_text, new_draft, put_number,
+                          put_text, put_texts)
 from cext.types cimport Time
 from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 
@@ -31,8 +31,8 @@ cdef int RESUMED = SSL.bool("resumed", "The session was resumed with keys of an 
 cdef int LAST_ALERT = SSL.text("last_alert", "Last alert that was sent in clear.", max=64)
 cdef int NEXT_PROTOCOL = SSL.text("next_protocol", "Application protocol that the server chose (ALPN).", max=256)
 cdef int ESTABLISHED = SSL.bool("established", "Both sides have finished the handshake.")
-cdef int SSL_HISTORY = SSL.text("ssl_history", "Handshake messages in order, a letter each as in Zeek; upper case for the client.",
-                                max=100)
+cdef int SSL_HISTORY = SSL.text("ssl_history", "Handshake messages in order, a letter each as in Zeek; upper case for the "
+                                "client.", max=100)
 cdef int CERT_CHAIN_FPS = SSL.texts("cert_chain_fps", "SHA-256 of the server's certificates, its own first.", max=16)
 cdef int CLIENT_CERT_CHAIN_FPS = SSL.texts("client_cert_chain_fps", "SHA-256 of the client's certificates.", max=16)
 cdef int CLIENT_ALPNS = SSL.texts("client_alpns", "Application protocols that the client offered (ALPN).", max=16)
@@ -124,7 +124,9 @@ cdef class TlsParser(Parser):
             return Match.YES
         if left(&c) < RECORD_HEADER + HANDSHAKE_HEADER + 2:
             return Match.MAYBE if peek(&c, 0) == HANDSHAKE and peek(&c, 1) in (0, 3) else Match.NO
-        if peek(&c, 0) != HANDSHAKE or peek(&c, 1) != 3 or peek(&c, 2) > 4 or not HANDSHAKE_HEADER < size <= LONGEST_RECORD:
+        if peek(&c, 0) != HANDSHAKE or peek(&c, 1) != 3 or peek(&c, 2) > 4:
+            return Match.NO
+        if size <= HANDSHAKE_HEADER or size > LONGEST_RECORD:
             return Match.NO
         if peek(&c, 5) not in (CLIENT_HELLO, SERVER_HELLO) or peek(&c, 6):
             return Match.NO        # no hello is longer than 65,535 bytes
@@ -463,8 +465,8 @@ cdef class TlsParser(Parser):
 
 cdef bint is_old_hello(Cursor c) noexcept nogil:
     """A length with the upper bit set, message type 1, version 3.x, a list of three-byte ciphers."""
-    return (left(&c) >= 11 and peek(&c, 0) & 0x80 and peek(&c, 2) == CLIENT_HELLO and peek(&c, 3) == 3 and peek(&c, 4) <= 3
-            and peek(&c, 5) < 8 and peek(&c, 6) % 3 == 0 and peek(&c, 6))
+    return (left(&c) >= 11 and peek(&c, 0) & 0x80 and peek(&c, 2) == CLIENT_HELLO and peek(&c, 3) == 3
+            and peek(&c, 4) <= 3 and peek(&c, 5) < 8 and peek(&c, 6) % 3 == 0 and peek(&c, 6))
 
 
 cdef bint is_zero(Span s) noexcept nogil:

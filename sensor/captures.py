@@ -25,8 +25,18 @@ from sensor.errors import CaptureError
 LOG = logging.getLogger("cloudmri.captures")
 CHUNK = 1 << 20
 LONGEST_MAGIC = 6
-CAPTURE_MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a")
+CAPTURE_MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1",
+                  b"\x0a\x0d\x0d\x0a")
 FOREVER = 1 << 62
+READ = "pcap and pcapng are read, plain, gzip, zstd or xz"
+
+
+def open_gzip(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file))
+
+
+def open_xz(file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, lzma.LZMAFile(file))
 
 
 def open_zstd(file: BinaryIO) -> BinaryIO:
@@ -34,9 +44,9 @@ def open_zstd(file: BinaryIO) -> BinaryIO:
 
 
 DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
-    b"\x1f\x8b": lambda file: cast(BinaryIO, gzip.GzipFile(fileobj=file)),
+    b"\x1f\x8b": open_gzip,
     b"\x28\xb5\x2f\xfd": open_zstd,
-    b"\xfd7zXZ\x00": lambda file: cast(BinaryIO, lzma.LZMAFile(file)),
+    b"\xfd7zXZ\x00": open_xz,
 }
 BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
@@ -49,7 +59,7 @@ def find(patterns: list[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        if pattern == "-" or os.path.exists(pattern) and not os.path.isdir(pattern):
+        if pattern == "-" or (os.path.exists(pattern) and not os.path.isdir(pattern)):
             found[pattern] = None
             continue
         folders = [pattern] if os.path.isdir(pattern) else sorted(glob.glob(pattern, recursive=True))
@@ -57,7 +67,7 @@ def find(patterns: list[str]) -> list[str]:
             raise CaptureError(f"{pattern}: there is no such file")
         files = [file for folder in folders for file in files_below(folder)]
         if not files:
-            raise CaptureError(f"{pattern}: there is no capture in it; pcap and pcapng are read, plain, gzip, zstd or xz")
+            raise CaptureError(f"{pattern}: there is no capture in it; {READ}")
         found.update(dict.fromkeys(files))
     return list(found)
 
@@ -121,7 +131,7 @@ class Source:
     def __init__(self, name: str) -> None:
         self.name, self.size, self.stream = name, 0, None
         try:
-            file = sys.stdin.buffer if name == "-" else open(name, "rb")
+            file = sys.stdin.buffer if name == "-" else open(name, "rb")  # noqa: SIM115 — closed by close()
             self.file = file
             self.start(file)
         except OSError as error:
@@ -184,7 +194,7 @@ class Source:
 
 
 def not_a_capture(name: str) -> str:
-    return f"{name}: is no capture; pcap and pcapng are read, plain, gzip, zstd or xz"
+    return f"{name}: is no capture; {READ}"
 
 
 def in_order(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[Source, int]]:

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Moment(click.ParamType[int]):
             when = datetime.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is neither seconds since 1970 nor a time such as 2026-11-24T10:30:00", param, ctx)
-        when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
         return round(when.timestamp() * 1_000_000) * 1000
 
 
@@ -70,10 +70,13 @@ def cloudmri() -> None:
 @click.option("--only", metavar="KIND,...", help="Write these kinds of records only.")
 @click.option("--tenant", default="vni", show_default=True, metavar="vni|none|map:FILE",
               help="What is an address space: each VNI and endpoint, all traffic together, or what a TOML file says.")
-@click.option("-f", "--filter", "expression", metavar="EXPR", help="Use only inner packets that this libpcap expression matches.")
-@click.option("--from", "begin", type=Moment(), metavar="T", help="Use packets from this time on (seconds or ISO 8601).")
+@click.option("-f", "--filter", "expression", metavar="EXPR",
+              help="Use only inner packets that this libpcap expression matches.")
+@click.option("--from", "begin", type=Moment(), metavar="T",
+              help="Use packets from this time on (seconds or ISO 8601).")
 @click.option("--to", "end", type=Moment(), metavar="T", help="Use packets up to this time.")
-@click.option("--explain", type=click.IntRange(1), metavar="N", help="Show what each part of the sensor made of packet N.")
+@click.option("--explain", type=click.IntRange(1), metavar="N",
+              help="Show what each part of the sensor made of packet N.")
 @click.option("--secrets", is_flag=True, help="Write secret fields too: passwords, cookies, Authorization.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the uids; the same seed gives the same uids.")
 @click.option("--local-net", "local_nets", multiple=True, metavar="NET",

@@ -110,7 +110,8 @@ def replay(*paths: str, only: Iterable[str] | None = None, tenant: str = "vni", 
     ...     print(record["host"], record["uri"])
 
     ``paths`` are files, directories or globs; ``only`` names kinds of records; ``tenant`` is ``vni``, ``none`` or
-    ``map:FILE``; ``filter`` is a libpcap expression for the inner packets; ``begin`` and ``end`` are seconds since 1970.
+    ``map:FILE``; ``filter`` is a libpcap expression for the inner packets; ``begin`` and ``end`` are seconds since
+    1970.
     Keys are the field names of ``cloudmri schema``; unset fields are absent.  Raises CaptureError for the first file
     that is no capture, after the records of the others; UsageError for arguments that make no sense.
     """

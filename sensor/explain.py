@@ -1,6 +1,6 @@
 """``--explain N``: what each room made of packet N, in words."""
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from cext.explain import explain
@@ -30,7 +30,7 @@ def explain_packet(names: list[str], number: int, options: Options) -> str:
 def tell(number: int, story: dict[str, Any], records: bytes) -> list[str]:
     """The lines, one room after the other."""
     frame = story["frame"]
-    when = datetime.fromtimestamp(frame["ts"] // 10**9, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    when = datetime.fromtimestamp(frame["ts"] // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
     lines = [f"packet {number}: {when}.{frame['ts'] % 10**9 // 1000:06d} UTC, {frame['captured']} bytes captured, "
              f"link type {frame['link']}",
              "  decap    " + " → ".join(f"{layer} at {offset}" for layer, offset in story["decap"])]
@@ -46,7 +46,8 @@ def tell(number: int, story: dict[str, Any], records: bytes) -> list[str]:
 
 def envelope(story: dict[str, Any]) -> list[str]:
     said = story["envelope"]
-    parts = [f"{part.removesuffix('_vni').upper()} VNI {said[part]}" for part in ("geneve_vni", "vxlan_vni") if part in said]
+    parts = [f"{kind} VNI {said[part]}" for kind, part in (("GENEVE", "geneve_vni"), ("VXLAN", "vxlan_vni"))
+             if part in said]
     if "vantage" in said:
         parts.append(f"vantage {address(said['vantage'])}")
     return [f"envelope {', '.join(parts) or 'none: this is no mirrored packet'}"]
@@ -67,8 +68,9 @@ def flow(story: dict[str, Any]) -> list[str]:
         return ["flow     it ended with this packet"]
     side = "originator" if after["is_orig"] else "responder"
     news = "new, " if before is None or before["uid"] != after["uid"] else ""
-    old = before["history"] if before and not news else ""
-    history = f"history {old or '–'} → {after['history'] or '–'}" if old != after["history"] else f"history {old or '–'}"
+    old = (before["history"] if before and not news else "") or "–"
+    new = after["history"] or "–"
+    history = f"history {old}" if old == new else f"history {old} → {new}"
     twin = "; a twin: another vantage showed it already" if before and after["twins"] > before["twins"] else ""
     return [f"flow     {after['uid']}, {news}packet {after['packets']} of the {side}, {history}{twin}"]
 

@@ -5,6 +5,8 @@ from cext.decap import DROP_NAMES
 from cext.worker import Worker
 from cext.writer import Writer
 
+NOTES = ("cut_copies", "twin_packets", "gaps", "missed_bytes", "flows_evicted", "reorder_shed", "parsers_shed",
+         "records_lost")
 MEANINGS: dict[str, str] = dict(DROP_NAMES)
 
 
@@ -16,8 +18,7 @@ def summary(worker: Worker, writer: Writer) -> str:
     lines += table("records", {kind: (n, "") for kind, n in sorted(records.items(), key=lambda item: -item[1])})
     dropped = {name: (counts[f"drop_{name}"], MEANINGS[name]) for name in MEANINGS if counts[f"drop_{name}"]}
     lines += table("packets not used", dropped)
-    notes = {name: (counts[name], "") for name in ("cut_copies", "twin_packets", "gaps", "missed_bytes", "flows_evicted",
-                                                   "reorder_shed", "parsers_shed", "records_lost") if counts[name]}
+    notes = {name: (counts[name], "") for name in NOTES if counts[name]}
     lines += table("also", notes)
     lines += table("weird", {name: (n, "") for name, n in sorted(weirds.items())})
     return "\n".join(lines)

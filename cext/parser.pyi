@@ -1,0 +1,22 @@
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from cext.record import Schema
+
+class Parser: ...
+
+class PyParser(Parser):
+    make: ClassVar[Callable[[], Any] | None]
+
+def register(
+    kind: type[Parser],
+    *,
+    name: str,
+    schema: Schema,
+    transport: str = "tcp",
+    ports: tuple[int, ...] = (),
+    carry_max: int = ...,
+    idle_seconds: int = 0,
+    late: bool = False,
+) -> None: ...
+def registered() -> list[dict[str, Any]]: ...

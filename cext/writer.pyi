@@ -1,0 +1,21 @@
+from collections.abc import Collection
+
+from cext.decap import Decap
+from cext.record import FieldDoc
+
+IDENTITY_FIELDS: list[FieldDoc]
+
+class Writer:
+    def __init__(
+        self,
+        decap: Decap,
+        *,
+        format: str = "json",
+        secrets: bool = False,
+        by_kind: bool = False,
+        only: Collection[str] | None = None,
+        seed: int = 0,
+        tenant_names: dict[int, tuple[bytes, bytes, bytes]] | None = None,
+    ) -> None: ...
+    def drain(self) -> list[tuple[str | None, bytes]]: ...
+    def counters(self) -> tuple[dict[str, int], dict[str, int]]: ...
