@@ -2,8 +2,8 @@
 
 Opens Ethernet (VLAN, QinQ, LLC/SNAP, FabricPath, MPLS, PPPoE), Linux cooked, raw and loopback links; IPv4, IPv6 with
 its extension headers; VXLAN (RFC 7348), GENEVE (RFC 8926), GRE (RFC 2784, 2890; version 1 of RFC 2637), ERSPAN I to
-III, IP in IP.  The outermost VXLAN, or a GENEVE and the VXLAN directly inside it, is the mirror's own envelope; deeper ones
-are tunnels.  Checksums are not looked at: a mirror leaves them empty when it cuts a copy.
+III, IP in IP.  The outermost VXLAN, or a GENEVE and the VXLAN directly inside it, is the mirror's own envelope; deeper
+ones are tunnels.  Checksums are not looked at: a mirror leaves them empty when it cuts a copy.
 
     link → ethertype → IP → transport ─┬→ Packet
       ▲                                └→ VXLAN | GENEVE | GRE | IP in IP ─┐

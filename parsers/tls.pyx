@@ -31,8 +31,8 @@ cdef int RESUMED = SSL.bool("resumed", "The session was resumed with keys of an 
 cdef int LAST_ALERT = SSL.text("last_alert", "Last alert that was sent in clear.", max=64)
 cdef int NEXT_PROTOCOL = SSL.text("next_protocol", "Application protocol that the server chose (ALPN).", max=256)
 cdef int ESTABLISHED = SSL.bool("established", "Both sides have finished the handshake.")
-cdef int SSL_HISTORY = SSL.text("ssl_history", "Handshake messages in order, a letter each as in Zeek; upper case for the "
-                                "client.", max=100)
+cdef int SSL_HISTORY = SSL.text("ssl_history", "Handshake messages in order, a letter each as in Zeek; upper case for "
+                                "the client.", max=100)
 cdef int CERT_CHAIN_FPS = SSL.texts("cert_chain_fps", "SHA-256 of the server's certificates, its own first.", max=16)
 cdef int CLIENT_CERT_CHAIN_FPS = SSL.texts("client_cert_chain_fps", "SHA-256 of the client's certificates.", max=16)
 cdef int CLIENT_ALPNS = SSL.texts("client_alpns", "Application protocols that the client offered (ALPN).", max=16)
