@@ -29,7 +29,8 @@ cdef inline bint reserve(Buffer* b, size_t more) noexcept nogil:
 
 cdef inline void append(Buffer* b, const void* p, size_t n) noexcept nogil:
     """``n`` bytes behind the end; room was reserved."""
-    memcpy(b.p + b.n, p, n)
+    if n:                          # memcpy from nowhere is undefined, even of nothing
+        memcpy(b.p + b.n, p, n)
     b.n += n
 
 

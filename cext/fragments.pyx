@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 from cext.types cimport SECOND, same_addr
 
 cdef enum:
-    FIRST_ROOM = 4096
+    FIRST_ROOM = 2048              # a fragment of an Ethernet
 
 
 cdef inline uint32_t bucket_of(const Addr* src, const Addr* dst, uint32_t id) noexcept nogil:

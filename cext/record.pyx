@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from cext.text cimport whole_text
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strlen
 
@@ -151,10 +152,9 @@ cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil:
 
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil:
     """A copy of at most the field's max; the rest is lost, and the field named in ``_cut``."""
-    cdef uint32_t n = s.n
+    cdef uint32_t n = whole_text(s.p, s.n, d.layout.fields[field].max)
     cdef uint8_t* p
-    if n > d.layout.fields[field].max:
-        n = d.layout.fields[field].max
+    if n < s.n:
         d.record.cut |= <uint64_t>1 << field
     p = keep_bytes(d, n)
     if p == NULL:
@@ -168,7 +168,7 @@ cdef void keep_text(Draft* d, int field, Span s) noexcept nogil:
 cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept nogil:
     """``s`` behind what the field holds already, with ``between`` in the middle; bounded by the field's max."""
     cdef Slot old = d.record.slots[field]
-    cdef uint32_t had, gap = <uint32_t>strlen(between), room, n = s.n
+    cdef uint32_t had, gap = <uint32_t>strlen(between), room, n
     cdef uint8_t* p
     if not (d.record.present >> field) & 1:
         keep_text(d, field, s)
@@ -178,8 +178,8 @@ cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept n
     if had + gap >= room:
         d.record.cut |= <uint64_t>1 << field
         return
-    if n > room - had - gap:
-        n = room - had - gap
+    n = whole_text(s.p, s.n, room - had - gap)
+    if n < s.n:
         d.record.cut |= <uint64_t>1 << field
     p = keep_bytes(d, had + gap + n)
     if p == NULL:

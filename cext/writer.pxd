@@ -40,6 +40,7 @@ cdef class Writer(Sink):
     cdef uint64_t pending          # bytes that wait to be drained
     cdef uint64_t asked            # questions put to Python
     cdef dict tenant_names
+    cdef bint names_tenants
     cdef dict weirds               # name → how often
     cdef object answers            # kind → callable(bytes) → bytes
 

@@ -71,7 +71,7 @@ cdef class Writer(Sink):
         account, VPC) as bytes; it may grow."""
         cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
         self.decap, self.msgpack, self.secrets, self.by_kind = decap, format == "msgpack", secrets, by_kind
-        self.tenant_names = tenant_names
+        self.tenant_names, self.names_tenants = tenant_names, tenant_names is not None
         self.weirds, self.answers = {}, ANSWERS
         memcpy(self.seed, <const char*>key, 16)
         for name, schema in Schema.registry.items():
@@ -203,7 +203,7 @@ cdef class Writer(Sink):
             put_number(&r, TUNNEL_DEPTH, f.tunnel_depth)
         if f.tunnel_vni:
             put_number(&r, TUNNEL_VNI, f.tunnel_vni)
-        if self.tenant_names:
+        if self.names_tenants:
             self.put_tenant(&r, f.tenant)
         if self.msgpack:
             return msgpack_fields(&self.scratch, &IDENTITY.layout, &r, True, count)

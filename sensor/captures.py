@@ -129,7 +129,8 @@ class Source:
     """One capture that is being read."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.size, self.stream = name, 0, None
+        self.name, self.size = name, 0
+        self.stream: BinaryIO | None = None
         try:
             file = sys.stdin.buffer if name == "-" else open(name, "rb")  # noqa: SIM115 — closed by close()
             self.file = file
@@ -140,7 +141,6 @@ class Source:
     def start(self, file: BinaryIO) -> None:
         """Maps a plain file; anything else becomes a stream of chunks."""
         about = os.fstat(file.fileno())
-        self.stream: BinaryIO | None
         if stat.S_ISDIR(about.st_mode):
             raise CaptureError(f"{self.name}: is a directory")
         if stat.S_ISREG(about.st_mode) and about.st_size and self.name != "-":

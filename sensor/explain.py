@@ -22,7 +22,7 @@ def explain_packet(names: list[str], number: int, options: Options) -> str:
             story = explain(run.worker, source.capture)
             records = b"".join(data for _, data in run.writer.drain())
             left -= 1
-            if left == 0:
+            if left == 0 and story is not None:
                 return "\n".join(tell(number, story, records))
     raise UsageError(f"there is no packet {number}: the captures hold {number - left}")
 

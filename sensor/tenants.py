@@ -45,7 +45,8 @@ class Tenants:
             raise UsageError(f"--tenant is vni, none or map:FILE, not {policy!r}")
         self.kind = kind
         self.numbers: dict[int, str] = {0: "none"}
-        self.names: dict[int, tuple[bytes, bytes, bytes]] = {}     # number → name, account, vpc
+        # number → name, account, VPC; it grows as envelopes come; None where no tenant has a name
+        self.names: dict[int, tuple[bytes, bytes, bytes]] | None = {} if kind == "map" else None
         self.map = read_map(Path(path)) if path else TenantMap(())
         self.networks = [(ipaddress.ip_network(net), tenant) for tenant in self.map.tenant for net in tenant.sources]
 
@@ -57,6 +58,7 @@ class Tenants:
         if tenant is None:
             return self.number(str([envelope.get(part) for part in ("vxlan_vni", "geneve_vni", "gwlb_endpoint")]))
         number = self.number(f"tenant {tenant.name}")
+        assert self.names is not None
         self.names[number] = (tenant.name.encode(), tenant.account.encode(), tenant.vpc.encode())
         return number
 

@@ -1,4 +1,5 @@
 """Packets and captures from bytes: small, exact, and without a library that could share a mistake with the sensor."""
+
 import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
@@ -8,14 +9,16 @@ FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 START = 1_800_000_000.0
 MACS = b"\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01"
 Timed = tuple[float, bytes]
-Turns = list[tuple[bool, bytes]]   # (is it the originator's?, what it says)
+Turns = list[tuple[bool, bytes]]  # (is it the originator's?, what it says)
 
 
 def packed(address: str) -> bytes:
     return ipaddress.ip_address(address).packed
 
 
-def ip(src: str, dst: str, proto: int, payload: bytes, *, ident: int = 1, frag: int = 0x4000, total: int | None = None) -> bytes:
+def ip(
+    src: str, dst: str, proto: int, payload: bytes, *, ident: int = 1, frag: int = 0x4000, total: int | None = None
+) -> bytes:
     """An IPv4 or IPv6 packet; ``total`` overrides the length that its header claims."""
     if ":" in src:
         size = len(payload) if total is None else total - 40
@@ -29,7 +32,9 @@ def udp(sport: int, dport: int, payload: bytes) -> bytes:
 
 
 def tcp(sport: int, dport: int, seq: int, ack: int, flags: int, payload: bytes = b"", window: int = 65535) -> bytes:
-    return struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, window, 0, 0) + payload
+    return (
+        struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, window, 0, 0) + payload
+    )
 
 
 def ethernet(packet: bytes, kind: int | None = None) -> bytes:
@@ -38,22 +43,34 @@ def ethernet(packet: bytes, kind: int | None = None) -> bytes:
     return MACS + struct.pack(">H", kind) + packet
 
 
-def vxlan(frame: bytes, *, vni: int = 7770001, src: str = "172.31.0.1", dst: str = "172.31.0.2", sport: int = 65408) -> bytes:
+def vxlan(
+    frame: bytes, *, vni: int = 7770001, src: str = "172.31.0.1", dst: str = "172.31.0.2", sport: int = 65408
+) -> bytes:
     """A frame as a mirror's VXLAN envelope carries it."""
     header = struct.pack(">II", 0x08000000, vni << 8)
     return ethernet(ip(src, dst, 17, udp(sport, 4789, header + frame)))
 
 
-def geneve(packet: bytes, *, kind: int = 0x0800, vni: int = 0, options: bytes = b"", src: str = "172.31.9.9",
-           dst: str = "172.31.0.2") -> bytes:
+def geneve(
+    packet: bytes,
+    *,
+    kind: int = 0x0800,
+    vni: int = 0,
+    options: bytes = b"",
+    src: str = "172.31.9.9",
+    dst: str = "172.31.0.2",
+) -> bytes:
     header = struct.pack(">BBHI", len(options) // 4, 0, kind, vni << 8) + options
     return ethernet(ip(src, dst, 17, udp(61000, 6081, header + packet)))
 
 
 def aws_options(endpoint: int = 0x2B8EE1D4DB0C51C4, attachment: int = 7, cookie: int = 5) -> bytes:
     """The three options of a gateway load balancer."""
-    return (struct.pack(">HBBQ", 0x0108, 1, 2, endpoint) + struct.pack(">HBBQ", 0x0108, 2, 2, attachment)
-            + struct.pack(">HBBI", 0x0108, 3, 1, cookie))
+    return (
+        struct.pack(">HBBQ", 0x0108, 1, 2, endpoint)
+        + struct.pack(">HBBQ", 0x0108, 2, 2, attachment)
+        + struct.pack(">HBBI", 0x0108, 3, 1, cookie)
+    )
 
 
 def gwlb(frame: bytes, **envelope: int) -> bytes:
@@ -82,10 +99,18 @@ class Talk:
     start: float = START
     orig_seq: int = 1000
     resp_seq: int = 5_000_000
-    packets: list[tuple[float, bool, bytes]] = field(default_factory=list)   # time, is_orig, IP packet
+    packets: list[tuple[float, bool, bytes]] = field(default_factory=list)  # time, is_orig, IP packet
 
-    def send(self, is_orig: bool, flags: int, payload: bytes = b"", *, seq: int | None = None, at: float | None = None,
-             total: int | None = None) -> None:
+    def send(
+        self,
+        is_orig: bool,
+        flags: int,
+        payload: bytes = b"",
+        *,
+        seq: int | None = None,
+        at: float | None = None,
+        total: int | None = None,
+    ) -> None:
         """One packet; ``seq`` and ``at`` override where and when it stands."""
         mine, other = (self.orig_seq, self.resp_seq) if is_orig else (self.resp_seq, self.orig_seq)
         ports = (self.sport, self.dport) if is_orig else (self.dport, self.sport)

@@ -1,4 +1,5 @@
 """What tests share: running captures through the sensor, and the bundled captures as conversations."""
+
 import functools
 import json
 from collections.abc import Iterable
@@ -41,14 +42,25 @@ def accept(request: pytest.FixtureRequest) -> bool:
 class Run:
     """A capture run through the packet path, and what came of it."""
 
-    def __init__(self, data: bytes, *, tenant: str = "vni", format: str = "json", secrets: bool = False,
-                 only: set[str] | None = None, chunk: int | None = None, decap: dict[str, Any] | None = None,
-                 protocols: set[str] | None = None, **worker: Any) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        tenant: str = "vni",
+        format: str = "json",
+        secrets: bool = False,
+        only: set[str] | None = None,
+        chunk: int | None = None,
+        decap: dict[str, Any] | None = None,
+        protocols: set[str] | None = None,
+        **worker: Any,
+    ) -> None:
         tenants = Tenants(tenant)
         opened = Decap(tenants, **(decap or {}))
         self.writer = Writer(opened, format=format, secrets=secrets, only=only, tenant_names=tenants.names)
-        self.worker = Worker(opened, self.writer, local_test(), server_ports=(SERVER_TCP, SERVER_UDP),
-                             protocols=protocols, **worker)
+        self.worker = Worker(
+            opened, self.writer, local_test(), server_ports=(SERVER_TCP, SERVER_UDP), protocols=protocols, **worker
+        )
         self.capture = Capture()
         self.output = b""
         for at in range(0, len(data), chunk or len(data) or 1):
@@ -140,5 +152,3 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("there is no ../shared")
     return SHARED
-
-

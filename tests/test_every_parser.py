@@ -2,6 +2,7 @@
 
 A parser gets them the day it is registered, with the captures in ``pcaps/<its kind of record>/`` as data.
 """
+
 import json
 import random
 from typing import Any
@@ -115,14 +116,16 @@ def test_another_protocol_on_the_port_logs_nothing(kind: str, other: str) -> Non
     for turns in data(other):
         got = run(connection(turns, dport=port).frames())
         if kind == "ssl" and any(text[:8] == b"\0\0\0\x08\x04\xd2\x16/" for _, text in turns):
-            continue               # PostgreSQL that goes on in TLS is both
+            continue  # PostgreSQL that goes on in TLS is both
         assert got.of(kind) == []
         assert kind not in got.one("conn").get("service", "").split(",")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(noise=st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=3000)), min_size=1, max_size=12),
-       start=st.booleans())
+@given(
+    noise=st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=3000)), min_size=1, max_size=12),
+    start=st.booleans(),
+)
 def test_random_bytes_are_bounded(kind: str, noise: Turns, start: bool) -> None:
     """Noise, and noise behind a good beginning, which gets a parser to look at it."""
     turns = data(kind)[0][:1] + noise if start else noise

@@ -1,4 +1,5 @@
 """Every bundled capture gives the records that somebody has read: ``pytest --accept`` writes them anew."""
+
 import json
 from pathlib import Path
 
@@ -17,7 +18,9 @@ def differences(want: list[Record], got: list[Record]) -> list[str]:
     for number, (old, new) in enumerate(zip(want, got, strict=False), 1):
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
-                found.append(f"line {number} {old.get('_path')} {name}: wanted {old.get(name)!r}, got {new.get(name)!r}")
+                found.append(
+                    f"line {number} {old.get('_path')} {name}: wanted {old.get(name)!r}, got {new.get(name)!r}"
+                )
     return found
 
 

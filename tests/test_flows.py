@@ -1,0 +1,217 @@
+"""Flows: conn records with Zeek's fields and meanings, timeouts on packet time, tenants and twins."""
+
+import communityid
+import pytest
+
+from tests.builders import ACK, FIN, RST, START, SYN, Talk, Timed, Turns, connection, ethernet, ip, udp, vxlan
+from tests.conftest import Run, run
+
+HELLO: Turns = [(True, b"hello"), (False, b"welcome")]
+
+
+def flags(*sent: tuple[bool, int], **ends: object) -> Run:
+    made = Talk(**ends)  # type: ignore[arg-type]
+    for is_orig, bits in sent:
+        made.send(is_orig, bits)
+    return run(made.frames())
+
+
+@pytest.mark.parametrize(
+    ("sent", "state", "history"),
+    [
+        ([(True, SYN)], "S0", "S"),
+        ([(True, SYN), (False, RST | ACK)], "REJ", "Sr"),
+        ([(True, SYN), (False, SYN | ACK), (True, ACK)], "S1", "ShA"),
+        ([(True, SYN), (False, SYN | ACK), (True, ACK), (True, FIN | ACK)], "S2", "ShAF"),
+        ([(True, SYN), (False, SYN | ACK), (True, ACK), (False, FIN | ACK)], "S3", "ShAf"),
+        ([(True, SYN), (False, SYN | ACK), (True, ACK), (True, RST | ACK)], "RSTO", "ShAR"),
+        ([(True, SYN), (False, SYN | ACK), (True, ACK), (False, RST | ACK)], "RSTR", "ShAr"),
+        ([(True, SYN), (True, RST)], "RSTOS0", "SR"),
+        ([(True, SYN), (True, FIN)], "SH", "SF"),
+        ([(False, SYN | ACK), (False, RST)], "RSTRH", "^hr"),
+        ([(False, SYN | ACK), (False, FIN)], "SHR", "^hf"),
+        ([(True, ACK)], "OTH", "A"),
+    ],
+)
+def test_conn_state_and_history_are_zeeks(sent: list[tuple[bool, int]], state: str, history: str) -> None:
+    conn = flags(*sent).one("conn")
+    assert (conn["conn_state"], conn["history"]) == (state, history)
+    assert conn["id.orig_p"] == 40000
+
+
+def test_conn_counts_packets_bytes_and_time() -> None:
+    conn = run(connection(HELLO).frames()).one("conn")
+    assert conn["proto"] == "tcp"
+    assert (conn["orig_bytes"], conn["resp_bytes"]) == (5, 7)
+    assert (conn["orig_pkts"], conn["resp_pkts"]) == (5, 3)
+    assert (conn["orig_ip_bytes"], conn["resp_ip_bytes"]) == (5 * 40 + 5, 3 * 40 + 7)
+    assert conn["ts"] == START
+    assert conn["duration"] == pytest.approx(0.0006)  # up to the second FIN, as Zeek has it
+    assert conn["conn_state"] == "SF"
+    assert conn["history"] == "ShADdFf"
+    assert (conn["local_orig"], conn["local_resp"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("orig", "resp"),
+    [
+        ("10.0.0.1", "10.0.0.2"),
+        ("10.0.0.2", "10.0.0.1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("fd00::1", "fd00::2"),
+        ("fd00::9", "fd00::9"),
+    ],
+)
+def test_community_id_is_that_of_the_reference_implementation(orig: str, resp: str) -> None:
+    conn = run(connection(HELLO, orig=orig, resp=resp).frames()).one("conn")
+    assert conn["community_id"] == communityid.CommunityID().calc(
+        communityid.FlowTuple.make_tcp(orig, resp, 40000, 9999)
+    )
+
+
+def datagrams(*packets: tuple[float, bool, int], sport: int = 5000, dport: int = 6000) -> list[Timed]:
+    """UDP: (seconds after the start, is_orig, payload size)."""
+    a, b = "10.1.0.1", "10.2.0.2"
+    return [
+        (
+            START + at,
+            ethernet(
+                ip(
+                    *((a, b) if is_orig else (b, a)),
+                    17,
+                    udp(*((sport, dport) if is_orig else (dport, sport)), bytes(size)),
+                )
+            ),
+        )
+        for at, is_orig, size in packets
+    ]
+
+
+def test_udp_flow_counts_payload() -> None:
+    conn = run(datagrams((0, True, 10), (0.5, False, 20), (1, True, 30))).one("conn")
+    assert (conn["orig_bytes"], conn["resp_bytes"], conn["conn_state"], conn["history"]) == (40, 20, "SF", "Dd")
+
+
+def test_udp_answer_seen_first_is_the_responders() -> None:
+    conn = run(datagrams((0, False, 20), sport=5000, dport=53)).one("conn")
+    assert (conn["id.orig_h"], conn["id.resp_p"], conn["conn_state"], conn["history"]) == ("10.1.0.1", 53, "SHR", "^d")
+
+
+@pytest.mark.parametrize(("gap", "flows"), [(59.9, 1), (60.1, 2)])
+def test_timeout_is_exact_on_packet_time(gap: float, flows: int) -> None:
+    assert len(run(datagrams((0, True, 1), (gap, True, 1))).of("conn")) == flows
+
+
+def test_one_packet_far_in_the_future_expires_nothing_else() -> None:
+    other = [(START + 10**6, ethernet(ip("10.9.9.9", "10.8.8.8", 17, udp(1, 2, b"x"))))]
+    frames = datagrams((0, True, 1)) + other + datagrams((30, True, 1))
+    conns = run(frames).of("conn")
+    assert len(conns) == 2
+    assert conns[0]["orig_pkts"] == 2
+
+
+def test_syn_on_a_finished_four_tuple_is_a_new_connection() -> None:
+    first = connection(HELLO)
+    second = connection(HELLO, start=START + 1, orig_seq=77_000, resp_seq=99_000)
+    conns = run([*first.frames(), *second.frames()]).of("conn")
+    assert [conn["conn_state"] for conn in conns] == ["SF", "SF"]
+    assert len({conn["uid"] for conn in conns}) == 2
+
+
+def icmp(src: str, dst: str, kind: int, code: int, at: float) -> Timed:
+    return START + at, ethernet(ip(src, dst, 1, bytes([kind, code, 0, 0]) + bytes(60)))
+
+
+def test_icmp_echo_is_one_flow_with_type_and_answer() -> None:
+    conn = run([icmp("10.0.0.1", "10.0.0.2", 8, 0, 0), icmp("10.0.0.2", "10.0.0.1", 0, 0, 0.1)]).one("conn")
+    assert (conn["proto"], conn["id.orig_p"], conn["id.resp_p"], conn["orig_bytes"], conn["resp_bytes"]) == (
+        "icmp",
+        8,
+        0,
+        56,
+        56,
+    )
+
+
+def test_icmp_errors_have_one_direction() -> None:
+    conns = run([icmp("10.0.0.1", "10.0.0.2", 3, 3, 0), icmp("10.0.0.2", "10.0.0.1", 3, 3, 0.1)]).of("conn")
+    assert len(conns) == 2
+
+
+def test_any_other_protocol_is_a_flow() -> None:
+    conn = run(
+        [
+            (START, ethernet(ip("10.0.0.1", "10.0.0.2", 132, bytes(40)))),
+            (START + 1, ethernet(ip("10.0.0.2", "10.0.0.1", 132, bytes(40)))),
+        ]
+    ).one("conn")
+    assert (conn["proto"], conn["ip_proto"], conn["orig_pkts"], conn["resp_pkts"]) == ("unknown_transport", 132, 1, 1)
+
+
+def mirrored(vni: int, source: str, late: float = 0.0) -> list[Timed]:
+    turns: Turns = [(True, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (False, b"HTTP/1.1 204 No Content\r\n\r\n")]
+    return [(time + late, vxlan(frame, vni=vni, src=source)) for time, frame in connection(turns, dport=80).frames()]
+
+
+BOTH_ENDS = sorted(mirrored(1, "10.1.0.1") + mirrored(2, "10.2.0.2", late=0.00005))
+
+
+def test_each_vni_is_an_address_space_by_default() -> None:
+    got = run(BOTH_ENDS)
+    assert [conn["id.ctx.vxlan_vni"] for conn in got.of("conn")] == [1, 2]
+    assert [conn["vantage"] for conn in got.of("conn")] == ["10.1.0.1", "10.2.0.2"]
+    assert len(got.of("http")) == 2
+
+
+def test_twins_of_one_tenant_count_once() -> None:
+    """Both ends are mirrored: one flow, whose second copy is counted as twin packets alone."""
+    got = run(BOTH_ENDS, tenant="none")
+    conn = got.one("conn")
+    plain = run(
+        connection(
+            [(True, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (False, b"HTTP/1.1 204 No Content\r\n\r\n")], dport=80
+        ).frames()
+    ).one("conn")
+    for name in ("orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes", "history", "conn_state", "orig_bytes"):
+        assert conn[name] == plain[name]
+    assert conn["twin_pkts"] == len(BOTH_ENDS) // 2
+    assert len(got.of("http")) == 1
+
+
+def test_a_twin_fills_the_others_gap() -> None:
+    lost = [frame for i, frame in enumerate(mirrored(1, "10.1.0.1")) if i != 3]
+    got = run(sorted(lost + mirrored(2, "10.2.0.2", late=0.00005)), tenant="none")
+    assert got.one("http")["uri"] == "/"
+    assert got.one("conn")["missed_bytes"] == 0
+
+
+def test_a_silent_vantage_is_replaced() -> None:
+    """The first vantage stops; after two seconds the other one counts."""
+    early = [frame for frame in mirrored(1, "10.1.0.1") if frame[0] < START + 0.0003]
+    got = run(sorted(early + [(time + 3, frame) for time, frame in mirrored(2, "10.2.0.2")][3:]), tenant="none")
+    assert got.one("conn")["conn_state"] == "SF"
+
+
+def test_the_table_gives_way_when_it_is_full() -> None:
+    frames = [
+        (START + i * 1e-6, ethernet(ip(f"10.{i >> 8}.{i & 255}.1", "10.200.0.1", 17, udp(1, 2, b"x"))))
+        for i in range(3000)
+    ]
+    got = run(frames, most_flows=1024)
+    assert len(got.of("conn")) == 3000
+    assert got.counters()["flows_evicted"] == 3000 - 1024
+    assert got.counters()["flows_peak"] == 1024
+
+
+def test_uids_are_the_same_in_every_run_and_differ_by_flow() -> None:
+    frames = [*connection(HELLO).frames(), *connection(HELLO, sport=40001).frames()]
+    uids = [conn["uid"] for conn in run(frames).of("conn")]
+    assert uids == [conn["uid"] for conn in run(frames).of("conn")]
+    assert len(set(uids)) == 2
+    assert all(uid[0] == "C" and len(uid) == 18 and uid.isalnum() for uid in uids)
+
+
+def test_every_line_has_the_uid_of_its_conn() -> None:
+    turns: Turns = [(True, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (False, b"HTTP/1.1 204 No Content\r\n\r\n")]
+    got = run(connection(turns, dport=80).frames())
+    assert {record["uid"] for record in got.lines} == {got.one("conn")["uid"]}
