@@ -1,0 +1,118 @@
+"""SSH, case by case from RFC 4253."""
+
+import base64
+import hashlib
+import struct
+
+import pytest
+
+from tests.builders import Turns, connection
+from tests.conftest import Record, Run, run
+
+
+def packet(payload: bytes) -> bytes:
+    padding = 8 - (5 + len(payload)) % 8 + 8
+    return struct.pack(">IB", 1 + len(payload) + padding, padding) + payload + bytes(padding)
+
+
+def text(value: bytes) -> bytes:
+    return struct.pack(">I", len(value)) + value
+
+
+def kexinit(
+    kex: bytes = b"curve25519-sha256,ecdh-sha2-nistp256", up: bytes = b"aes128-ctr", down: bytes = b"aes128-ctr"
+) -> bytes:
+    lists = [kex, b"ssh-ed25519", up, down, b"hmac-sha2-256", b"hmac-sha2-256", b"none", b"none", b"", b""]
+    return packet(b"\x14" + bytes(16) + b"".join(map(text, lists)) + bytes(5))
+
+
+CLIENT, SERVER = b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-2.0-OpenSSH_9.6 Debian\r\n"
+KEY = text(b"ssh-ed25519") + text(bytes(range(32)))
+NEWKEYS = packet(b"\x15")
+
+
+def ssh(*turns: tuple[bool, bytes]) -> Record:
+    return whole(*turns).one("ssh")
+
+
+def whole(*turns: tuple[bool, bytes]) -> Run:
+    return run(connection(list(turns), dport=22).frames())
+
+
+def test_banners_and_version() -> None:
+    got = ssh((True, CLIENT), (False, SERVER))
+    assert (got["client"], got["server"], got["version"]) == ("SSH-2.0-OpenSSH_9.2", "SSH-2.0-OpenSSH_9.6 Debian", 2)
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "version"),
+    [(b"SSH-1.99-a\n", b"SSH-2.0-b\n", 2), (b"SSH-1.5-a\n", b"SSH-1.99-b\n", 1), (b"SSH-1.5-a\n", b"SSH-2.0-b\n", 0)],
+)
+def test_versions_that_meet(client: bytes, server: bytes, version: int) -> None:
+    """RFC 4253, 5.1."""
+    assert ssh((True, client), (False, server))["version"] == version
+
+
+def test_a_server_may_greet_before_its_banner() -> None:
+    """RFC 4253, 4.2: other lines may come first."""
+    assert ssh((True, CLIENT), (False, b"Welcome to the host.\r\n\r\n" + SERVER))["server"].startswith("SSH-2.0")
+
+
+def test_the_clients_first_choice_that_the_server_has_is_taken() -> None:
+    """RFC 4253, 7.1; both directions where they differ."""
+    got = ssh(
+        (True, CLIENT),
+        (False, SERVER),
+        (True, kexinit(up=b"chacha20,aes256-ctr,aes128-ctr")),
+        (False, kexinit(b"ecdh-sha2-nistp256,x", up=b"aes128-ctr,aes256-ctr")),
+    )
+    assert (got["kex_alg"], got["cipher_alg"]) == ("ecdh-sha2-nistp256", "To server: aes256-ctr, to client: aes128-ctr")
+    assert (got["mac_alg"], got["host_key_alg"], got["compression_alg"]) == ("hmac-sha2-256", "ssh-ed25519", "none")
+
+
+def exchange(kind: int) -> Turns:
+    reply = packet(bytes([kind]) + text(KEY) + text(b"f") + text(b"signature"))
+    kex = b"diffie-hellman-group-exchange-sha256" if kind == 33 else b"curve25519-sha256"
+    return [
+        (True, CLIENT),
+        (False, SERVER),
+        (True, kexinit(kex)),
+        (False, kexinit(kex)),
+        (False, reply + NEWKEYS),
+        (True, NEWKEYS),
+    ]
+
+
+@pytest.mark.parametrize("kind", [31, 33])
+def test_fingerprint_is_that_of_ssh_keygen(kind: int) -> None:
+    want = "SHA256:" + base64.b64encode(hashlib.sha256(KEY).digest()).decode().rstrip("=")
+    assert ssh(*exchange(kind))["host_key_fingerprint"] == want
+
+
+def login(*sizes: int) -> Record:
+    """After the key exchange: what the server's segments measure, each behind one of the client's."""
+    turns = exchange(31)
+    for size in sizes:
+        turns += [(True, bytes(40)), (False, bytes(size))]
+    return ssh(*turns)
+
+
+def test_a_login_is_inferred_from_sizes() -> None:
+    """SERVICE_ACCEPT 44, a failure 76, another of that size, then a success that is 16 smaller than the first."""
+    got = login(44, 76, 76, 28)
+    assert (got["auth_success"], got["auth_attempts"]) == (True, 2)
+
+
+def test_failed_logins_are_counted() -> None:
+    got = login(44, 76, 76, 76)
+    assert (got["auth_success"], got["auth_attempts"]) == (False, 2)
+
+
+def test_what_cannot_be_told_is_not_told() -> None:
+    assert "auth_success" not in login(44)
+
+
+def test_a_bad_packet_ends_the_parsing_with_what_is_known() -> None:
+    got = whole((True, CLIENT), (False, SERVER), (True, b"\xff" * 40))
+    assert got.one("ssh")["version"] == 2
+    assert got.of("weird")[0]["name"] == "ssh_bad_packet"
