@@ -7,6 +7,7 @@ CPU seconds are the kernel's account of the whole process; the page cache is war
 with the sensor, so that a noisy machine is noisy for both; its output directory is {out}.  Memory is the highest sum of
 RssAnon and RssShmem that was seen: pages of the mapped capture are the page cache's.
 """
+
 import argparse
 import os
 import resource
@@ -57,10 +58,12 @@ def show(name: str, results: list[Result], packets: int, size: int) -> float:
     cpu = statistics.median(r.cpu for r in results)
     wall = statistics.median(r.wall for r in results)
     records = results[-1].records
-    print(f"{name:<10} {cpu:7.2f} CPU s ({min(r.cpu for r in results):.2f} to {max(r.cpu for r in results):.2f})  "
-          f"{cpu / packets * 1e6:6.3f} CPU s per million packets  {packets / cpu / 1e6:6.2f} M packets/s per core  "
-          f"{size * 8 / cpu / 1e9:6.2f} Gbit/s  {records / cpu / 1e3:7.0f} k records/s  {wall:6.2f} s wall  "
-          f"{max(r.memory_kb for r in results) / 1024:6.0f} MB")
+    print(
+        f"{name:<10} {cpu:7.2f} CPU s ({min(r.cpu for r in results):.2f} to {max(r.cpu for r in results):.2f})  "
+        f"{cpu / packets * 1e6:6.3f} CPU s per million packets  {packets / cpu / 1e6:6.2f} M packets/s per core  "
+        f"{size * 8 / cpu / 1e9:6.2f} Gbit/s  {records / cpu / 1e3:7.0f} k records/s  {wall:6.2f} s wall  "
+        f"{max(r.memory_kb for r in results) / 1024:6.0f} MB"
+    )
     return cpu
 
 
@@ -71,8 +74,12 @@ def main() -> None:
     ask.add_argument("--peer", help="a second command, run in turns; {pcap} and {out} are replaced")
     args = ask.parse_args()
     ours = f"{shlex.quote(sys.executable)} -m sensor replay -q {{pcap}} --output {{out}}"
-    counted = subprocess.run([sys.executable, "-m", "sensor", "replay", str(args.capture), "--only", "stats"],
-                             capture_output=True, check=True, text=True)
+    counted = subprocess.run(
+        [sys.executable, "-m", "sensor", "replay", str(args.capture), "--only", "stats"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
     packets = int(counted.stdout.split('"packets":')[1].split(",")[0])
     size = os.stat(args.capture).st_size
     print(f"{args.capture.name}: {packets:,} packets, {size:,} bytes; median of {args.runs} runs")

@@ -7,6 +7,7 @@ OUT.truth/ lies beside the capture: nginx's access log, PostgreSQL's log with ev
 counts, as a mirror lab keeps them.  Without RECORDS_DIR the capture is replayed first.  Exit code 0: nothing is missing
 and nothing is invented.
 """
+
 import collections
 import json
 import re
@@ -36,8 +37,10 @@ def ends(record: dict[str, object]) -> tuple[object, object]:
 def report(what: str, want: Counter, got: Counter) -> bool:
     """One line, and the first differences.  True when both say the same."""
     missing, extra = want - got, got - want
-    print(f"{what:<22} logged {want.total():>8,}   records {got.total():>8,}   missing {missing.total():,}, "
-          f"invented {extra.total():,}")
+    print(
+        f"{what:<22} logged {want.total():>8,}   records {got.total():>8,}   missing {missing.total():,}, "
+        f"invented {extra.total():,}"
+    )
     for word, rows in (("missing", missing), ("invented", extra)):
         for row in list(rows)[:3]:
             print(f"    {word}: {row}")
@@ -50,7 +53,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
         if len(sys.argv) < 3:
-            subprocess.run([sys.executable, "-m", "sensor", "replay", "-q", str(capture), "--output", scratch], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "sensor", "replay", "-q", str(capture), "--output", scratch], check=True
+            )
         return 0 if compare(truth, folder) else 1
 
 
@@ -70,16 +75,35 @@ def compare(truth: Path, folder: Path) -> bool:
     for at in encrypted:
         tls[at] = 1
     logins: Counter = collections.Counter(
-        (found[2], int(found[3]), found[1].startswith("Accepted")) for found in SSHD.finditer((truth / "sshd.log").read_text()))
+        (found[2], int(found[3]), found[1].startswith("Accepted"))
+        for found in SSHD.finditer((truth / "sshd.log").read_text())
+    )
     got_http = collections.Counter(
-        (*ends(r), r["method"], r["host"], r.get("original_uri", r["uri"]), r.get("status_code"), r.get("user_agent", "-"))
-        for r in records(folder, "http"))
-    got_sql = collections.Counter((*ends(r), r["frontend_arg"]) for r in records(folder, "postgresql")
-                                  if r["frontend"] in ("simple_query", "execute"))
+        (
+            *ends(r),
+            r["method"],
+            r["host"],
+            r.get("original_uri", r["uri"]),
+            r.get("status_code"),
+            r.get("user_agent", "-"),
+        )
+        for r in records(folder, "http")
+    )
+    got_sql = collections.Counter(
+        (*ends(r), r["frontend_arg"])
+        for r in records(folder, "postgresql")
+        if r["frontend"] in ("simple_query", "execute")
+    )
     got_tls = collections.Counter(ends(r) for r in records(folder, "ssl") if r["established"])
     got_ssh = collections.Counter((*ends(r), r.get("auth_success", False)) for r in records(folder, "ssh"))
-    return all([report("HTTP transactions", requests, got_http), report("SQL statements", statements, got_sql),
-                report("TLS connections", tls, got_tls), report("SSH sessions", logins, got_ssh)])
+    return all(
+        [
+            report("HTTP transactions", requests, got_http),
+            report("SQL statements", statements, got_sql),
+            report("TLS connections", tls, got_tls),
+            report("SSH sessions", logins, got_ssh),
+        ]
+    )
 
 
 def sql_of(truth: Path) -> tuple[Counter, set[tuple[str, int]]]:
