@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ Record = dict[str, Any]
 
 settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("deep", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
-settings.load_profile("ci")
+settings.load_profile(os.environ.get("CLOUDMRI_TESTS", "ci"))
 protocols.load()
 
 

@@ -83,8 +83,7 @@ def test_every_stack_opens_to_the_inner_packet(stack: str) -> None:
     got = conn(frame)
     ends = (
         ("fd00::1", "fd00::2")
-        if (b"\xfd\0" + bytes(13) + b"\1" in frame[14:]
-        and "v6 inside" in stack)
+        if (b"\xfd\0" + bytes(13) + b"\1" in frame[14:] and "v6 inside" in stack)
         or (stack in ("ethernet v6", "ipv6 in ip", "ipv6 in ipv6", "extension headers", "atomic fragment"))
         else ("10.7.0.1", "10.7.0.2")
     )
