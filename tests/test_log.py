@@ -1,10 +1,21 @@
 """The operator's log: words with a level, and never a flood."""
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 
 from sensor import log
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """The process's log as it was."""
+    logger = logging.getLogger("cloudmri")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
 
 
 def test_a_flood_of_one_kind_is_cut_and_counted(

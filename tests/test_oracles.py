@@ -95,6 +95,7 @@ def test_tshark_reads_the_same_server_names(name: str) -> None:
     assert [r["server_name"] for r in Run(capture.read_bytes()).of("ssl") if "server_name" in r] == want
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyshark's, of asyncio
 def test_pyshark_reads_the_same_statements() -> None:
     need_tshark()
     capture = ROOT / "pcaps/postgresql/psql-simple.pcap"

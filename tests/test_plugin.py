@@ -1,6 +1,5 @@
 """Parsers in pure Python: the engine sees no difference, and their mistakes stay theirs."""
 
-import logging
 from typing import ClassVar
 
 import pytest
@@ -75,7 +74,6 @@ def test_a_python_parser_takes_datagrams() -> None:
 
 
 def test_an_exception_rejects_that_flow_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("cloudmri").propagate = True
     boom: Turns = [(True, b"CHAT one\nCHAT boom\n")]
     got = run(
         sorted(
