@@ -16,7 +16,7 @@ cdef inline bint reserve(Buffer* b, size_t more) noexcept nogil:
     cdef uint8_t* p
     if b.room - b.n >= more:
         return True
-    want = b.room * 2 if b.room else 4096
+    want = b.room * 2 if b.room else 256
     while want - b.n < more:
         want *= 2
     p = <uint8_t*>realloc(b.p, want)

@@ -33,7 +33,7 @@ cdef class Dispatch(Taker):
     cdef void run_both(self, Flow* f, bint first) noexcept nogil
     cdef void feed(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef bint run(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
-    cdef void leave(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef bint leave(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef bint keep(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t most) noexcept nogil
     cdef bint obey(self, Flow* f, Verdict verdict) noexcept nogil
     cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil

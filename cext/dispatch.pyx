@@ -17,6 +17,7 @@ from cext.parser cimport ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, M
 cdef enum:
     PROBE_MAX = 4096               # bytes of a side that are kept while nobody knows them
     LATE_SEGMENTS = 64             # segments of an unknown flow in which another protocol may begin
+    MOST_SWITCHES = 8              # protocols inside of each other in one flow; also bounds the recursion
     PROBE_DATAGRAMS = 4            # datagrams that are looked at
 
 
@@ -297,8 +298,8 @@ cdef class Dispatch(Taker):
                     return True
                 if conn.next_protocol == NOBODY:
                     continue
-                self.leave(f, is_orig, p, <uint32_t>(end - p))
-                self.switch(f)
+                if self.leave(f, is_orig, p, <uint32_t>(end - p)):
+                    self.switch(f)
                 return True
             if p == end or end - p < tap.need:
                 break
@@ -309,8 +310,8 @@ cdef class Dispatch(Taker):
                 self.note_rejection(f)
                 conn.next_protocol = ANYBODY   # what the parser did not use may be another's
             if conn.next_protocol != NOBODY:
-                self.leave(f, is_orig, c.p, <uint32_t>(end - c.p))
-                self.switch(f)
+                if self.leave(f, is_orig, c.p, <uint32_t>(end - c.p)):
+                    self.switch(f)
                 return True
             if not self.obey(f, verdict):
                 return True
@@ -326,16 +327,16 @@ cdef class Dispatch(Taker):
         self.leave(f, is_orig, p, <uint32_t>(end - p))
         return p > start
 
-    cdef void leave(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
-        """The carry is now the ``n`` bytes at ``p``, which may be its own tail."""
+    cdef bint leave(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """The carry is now the ``n`` bytes at ``p``, perhaps its own tail.  False: the flow has lost its parser."""
         cdef Tap* tap = &(<Conn*>f.conn).taps[is_orig]
         if tap.carry.p != NULL and tap.carry.p <= p <= tap.carry.p + tap.carry.n and tap.carry.n:
             memmove(tap.carry.p, p, n)
             tap.carry.n = n
             if n == 0:
                 self.drop_carry(tap)
-        elif n:
-            self.keep(f, is_orig, p, n, protocol((<Conn*>f.conn).protocol).carry_max)
+            return True
+        return self.keep(f, is_orig, p, n, n)
 
     cdef bint keep(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t most) noexcept nogil:
         """Adds to the carry.  False: it would be too long, or memory is short, and the flow has lost its parser."""
@@ -393,6 +394,10 @@ cdef class Dispatch(Taker):
         cdef Conn* conn = <Conn*>f.conn
         cdef int number = conn.next_protocol, side
         conn.next_protocol = NOBODY
+        conn.switches += 1
+        if conn.switches > MOST_SWITCHES or (number != ANYBODY and (f.failed | ~self.wanted) >> number & 1):
+            self.close(f, HANDED_OVER)
+            return
         (<Parser>conn.parser).end(conn, HANDED_OVER)
         self.free_parser(conn)
         for side in range(2):
@@ -406,9 +411,6 @@ cdef class Dispatch(Taker):
                     conn.spoken[side] = True
                     number = self.who(conn, side, conn.taps[side].carry.p, <uint32_t>conn.taps[side].carry.n)
                     number = ANYBODY if number == NOBODY else number
-        elif not (self.wanted >> number) & 1:
-            self.close(f, FINISHED)
-            return
         if number != ANYBODY:
             if self.start(f, number):
                 self.run_both(f, True)

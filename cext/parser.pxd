@@ -58,6 +58,7 @@ cdef struct Conn:                  # what a parser may see of its flow
     int next_protocol              # set by hand_over
     uint64_t candidates[2]         # protocols that what a side has said may still be, by is_orig
     bint spoken[2]
+    uint32_t switches              # times that another protocol took over
     uint32_t tries                 # segments of an unknown flow that were looked at
     bint wrote                     # a record of this flow's parser was written
     bint orig_first                # which side spoke first while it was not known who parses

@@ -134,6 +134,7 @@ cdef inline void borrow_fields(Record* r, const Record* lender) noexcept nogil:
         if is_set(lender, i):
             r.slots[i] = lender.slots[i]
     r.present |= lender.present
+    r.cut |= lender.cut
 
 
 cdef inline void unset(Record* r, int field) noexcept nogil:

@@ -143,8 +143,9 @@ cdef uint64_t take_ack(const Side* me, Side* peer, const Packet* p) noexcept nog
     acks = relative(peer, peer.acked, p.ack)
     if acks < 0:
         return 0
-    if not p.flags & RST and <uint64_t>acks > peer.acked and not (
-            p.ack == 0 and <uint64_t>acks - peer.acked > TRUSTED_JUMP):
+    if p.ack == 0 and <uint64_t>acks > peer.acked + TRUSTED_JUMP:
+        return 0                   # an empty field rather than a large connection that has come to 0
+    if not p.flags & RST and <uint64_t>acks > peer.acked:
         peer.acked = acks
     return acks
 

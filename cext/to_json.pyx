@@ -19,7 +19,7 @@ cdef bint json_line(Buffer* out, const Layout* layout, Record* r, const Buffer* 
     append(out, b',"ts":', 6)
     out.n = put_seconds(out.p + out.n, r.ts) - out.p
     append(out, identity.p, identity.n)
-    if not json_fields(out, layout, r, secrets) or not put_cut(out, layout, r) or not reserve(out, 2):
+    if not json_fields(out, layout, r, secrets) or not put_cut(out, layout, r, secrets) or not reserve(out, 2):
         out.n = before
         return False
     append(out, b"}\n", 2)
@@ -112,9 +112,9 @@ cdef bint put_vector(Buffer* out, const Field* field, Record* r, int i) noexcept
     return True
 
 
-cdef bint put_cut(Buffer* out, const Layout* layout, Record* r) noexcept nogil:
+cdef bint put_cut(Buffer* out, const Layout* layout, Record* r, bint secrets) noexcept nogil:
     """``_cut`` names the fields that were longer than their max."""
-    cdef uint64_t cut = r.cut & r.present
+    cdef uint64_t cut = r.cut & (r.present if secrets else r.present & ~layout.secrets)
     cdef bint first = True
     cdef int i
     if not cut:

@@ -161,7 +161,7 @@ cdef bint msgpack_map(Buffer* out, const Layout* layout, Record* r, const Buffer
     append(out, b"\xa2ts", 3)
     put_float(out, <double>(r.ts // 1000) / 1e6)
     append(out, identity.p, identity.n)
-    if not msgpack_fields(out, layout, r, secrets, &count) or not put_cut(out, layout, r, &count):
+    if not msgpack_fields(out, layout, r, secrets, &count) or not put_cut(out, layout, r, secrets, &count):
         out.n = before
         return False
     out.p[before + 1] = <uint8_t>(count >> 8)
@@ -169,8 +169,8 @@ cdef bint msgpack_map(Buffer* out, const Layout* layout, Record* r, const Buffer
     return True
 
 
-cdef bint put_cut(Buffer* out, const Layout* layout, Record* r, uint32_t* count) noexcept nogil:
-    cdef uint64_t cut = r.cut & r.present
+cdef bint put_cut(Buffer* out, const Layout* layout, Record* r, bint secrets, uint32_t* count) noexcept nogil:
+    cdef uint64_t cut = r.cut & (r.present if secrets else r.present & ~layout.secrets)
     cdef int i, n = 0
     if not cut:
         return True

@@ -15,7 +15,8 @@ from libc.string cimport memcpy
 
 from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, span, take_rest,
                           trimmed, until, within)
-from cext.parser cimport ALL, ANYBODY, Conn, Match, Parser, Reason, Verdict, emit_draft, hand_over, skip, weird
+from cext.parser cimport (ALL, ANYBODY, NOBODY, Conn, Match, Parser, Reason, Verdict, emit_draft, hand_over, skip,
+                          weird)
 from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_bytes, keep_more, keep_text, new_draft,
                           put_number, put_text, put_texts)
 
@@ -104,7 +105,7 @@ cdef class HttpParser(Parser):
             self.client = -1 if is_orig == (is_answer(c[0]) == Match.YES) else 1
         asks = is_orig == (self.client == 1)
         m = &self.message[asks]
-        while left(c) and verdict == Verdict.MORE and not conn.taps[is_orig].skipping:
+        while left(c) and verdict == Verdict.MORE and not conn.taps[is_orig].skipping and conn.next_protocol == NOBODY:
             if m.cut_line:
                 until(c, 10)
                 m.cut_line = c.short

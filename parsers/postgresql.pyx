@@ -13,7 +13,8 @@ from libc.string cimport memcpy
 
 from cext.cursor cimport (Cursor, Span, byte_at, equals, equals_nocase, left, part, pass_over, peek, span, take,
                           take_rest, u8, u32, until, within)
-from cext.parser cimport (Conn, Match, Parser, Reason, Verdict, emit_draft, find_protocol, hand_over, need, skip, weird)
+from cext.parser cimport (ANYBODY, Conn, Match, Parser, Reason, Verdict, emit_draft, find_protocol, hand_over, need,
+                          skip, weird)
 from cext.record cimport (Draft, Schema, borrow_fields, free_draft, is_set, keep_bytes, keep_more, keep_text, new_draft,
                           put_number, put_text, put_word)
 
@@ -136,8 +137,9 @@ cdef class PostgresqlParser(Parser):
                 return Verdict.MORE
             self.lost[is_orig] = False
         if is_orig == self.client_is_resp:
-            if self.waits_for_byte and left(c):
+            if self.waits_for_byte and left(c) and peek(c, 0) != ERROR:
                 return self.one_byte(conn, c)
+            self.waits_for_byte = False    # servers before 7.0 answer with an error message
             while verdict == Verdict.MORE and not conn.taps[is_orig].skipping:
                 if not self.backend(conn, is_orig, c, &verdict):
                     break
@@ -220,8 +222,8 @@ cdef class PostgresqlParser(Parser):
         cdef Draft* d = self.first
         cdef bint ssl
         self.waits_for_byte = False
-        if answer == ERROR or d == NULL:
-            return Verdict.MORE    # servers before 7.0 answer with an error message
+        if d == NULL:
+            return Verdict.MORE
         ssl = d.record.slots[FRONTEND].number == 11
         put_word(&d.record, BACKEND, b"ssl_reply" if ssl else b"gssenc_reply", 9 if ssl else 12)
         keep_text(d, BACKEND_ARG, take(c, 1))
@@ -462,6 +464,9 @@ cdef class PostgresqlParser(Parser):
         keep_more(d, BACKEND, span(<const uint8_t*>b"error", 5), b",")
         keep_fields(d, m, True)
         put_number(&d.record, SUCCESS, False)
+        if d == self.first and d.mark == ENCRYPTION:
+            self.write_first(conn)
+            return
         if d != self.first:
             emit_draft(conn, d)
             free_draft(d)
@@ -556,6 +561,9 @@ cdef class PostgresqlParser(Parser):
         while self.pending:
             self.write_first(conn)
         self.answered_round = self.asked_round
+        if self.waits_for_byte:    # the server's one byte: what follows is in clear or not
+            self.waits_for_byte = False
+            hand_over(conn, ANYBODY)
         self.lost[is_orig] = True
         self.started = True
         return Verdict.MORE

@@ -35,6 +35,7 @@ cdef enum:
     MOST_LINES = 50                # before the server's banner
     LONGEST_PACKET = 35000         # what every implementation must take (RFC 4253, 6.1)
     LISTS = 10                     # name lists in a KEXINIT (RFC 4253, 7.1)
+    MOST_NAMES = 100               # of a list that are compared; real ones have some twenty
     MOST_SEGMENTS = 300            # of the server that are measured; a login has ended by then
     SUCCESS_IS_SMALLER = 16        # USERAUTH_SUCCESS against SERVICE_ACCEPT, in bytes of a segment (Zeek)
 
@@ -263,10 +264,14 @@ cdef Span first_common(Span ours, Span theirs) noexcept nogil:
     """The first name of one comma-separated list that is in the other."""
     cdef Cursor a = within(ours), b
     cdef Span name, other
-    while left(&a):
+    cdef int i = 0, j
+    while left(&a) and i < MOST_NAMES:
+        i += 1
+        j = 0
         name = next_name(&a)
         b = within(theirs)
-        while left(&b):
+        while left(&b) and j < MOST_NAMES:
+            j += 1
             other = next_name(&b)
             if equals(name, <const char*>other.p, other.n):
                 return name
@@ -282,4 +287,4 @@ cdef Span next_name(Cursor* c) noexcept nogil:
 
 
 register(SshParser, name="ssh", schema=SSH, transport="tcp", ports=(22,), idle_seconds=86400,
-         late=True)
+         late=True, carry_max=4 + LONGEST_PACKET)
