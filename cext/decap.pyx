@@ -594,6 +594,7 @@ cdef class Decap:
         if (next == IPPROTO_IPIP or next == IPPROTO_IPV6) and self.open_tunnels:
             return self.deeper(w, IP)
         w.out.proto = next
+        w.out.sport = w.out.dport = 0  # those of a UDP envelope around it
         return finish(w, 0)
 
     cdef Layer udp(self, Walk* w) noexcept nogil:

@@ -96,6 +96,8 @@ cdef class Fragments:
         """Copies the units that were not there; offset + n is at most LARGEST_DATAGRAM."""
         cdef uint32_t want = LONGEST_HEADER + offset + n, room, unit, at, size
         cdef uint8_t* data
+        if not more and d.have_last and offset + n != d.total:
+            return False           # two last fragments that end differently
         if want > d.room:
             room = want if want > FIRST_ROOM else FIRST_ROOM
             data = <uint8_t*>realloc(d.data, room)

@@ -10,6 +10,7 @@ from cext.types cimport Addr, Span, Time, span
 cdef enum:
     MOST_FIELDS = 64               # one bit each in Record.present
     DEFAULT_MAX = 1024             # bytes of a text field; longer ones are cut and named in _cut
+    DRAFT_MOST = 262144            # … and the most that it gets
     DRAFT_INLINE = 1000            # bytes a draft keeps before it asks for more memory
 
 cdef enum Kind:
@@ -62,7 +63,7 @@ cdef struct Draft:
     uint32_t round                 # for the owner
     Chunk* more                    # kept bytes that did not fit below
     uint32_t used
-    uint32_t spare                 # keeps the bytes below aligned
+    uint32_t kept_more             # bytes in chunks; with three other numbers it keeps those below aligned
     uint8_t own[DRAFT_INLINE]
 
 

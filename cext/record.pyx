@@ -117,7 +117,7 @@ cdef Draft* new_draft(Schema schema) noexcept nogil:
     d.more = NULL
     d.after = NULL
     d.mark = d.round = 0
-    d.used = 0
+    d.used = d.kept_more = 0
     kept += sizeof(Draft)
     return d
 
@@ -131,20 +131,25 @@ cdef void free_draft(Draft* d) noexcept nogil:
         chunk = d.more
         d.more = chunk.after
         free(chunk)
-    kept -= sizeof(Draft)
+    kept -= sizeof(Draft) + d.kept_more
     free(d)
 
 
 cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil:
     """``n`` writable bytes, aligned for a pointer, that live as long as the draft; or NULL."""
+    global kept
     cdef Chunk* chunk
     cdef uint32_t rounded = (n + 7) & ~7u
     if n < DRAFT_INLINE and rounded <= DRAFT_INLINE - d.used:
         d.used += rounded
         return d.own + d.used - rounded
+    if n > DRAFT_MOST - d.kept_more:
+        return NULL
     chunk = <Chunk*>malloc(sizeof(Chunk) + n)
     if chunk == NULL:
         return NULL
+    d.kept_more += n
+    kept += n
     chunk.after = d.more
     d.more = chunk
     return chunk.bytes

@@ -15,6 +15,7 @@ from cext.flow cimport (CLOSED, ESTABLISHED, INACTIVE, MARK_ACK, MARK_DATA, MARK
 from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, RST, SYN
 
 cdef enum:
+    LARGEST_WINDOW = 1073741824    # 2^30 (RFC 7323, 2.2): no acknowledgement is further ahead of what was seen
     TRUSTED_JUMP = 1048576         # a SYN or RST that is further off says nothing of the stream (Zeek)
 
 
@@ -34,7 +35,7 @@ cdef void take_turn(Flow* f, const Packet* p, bint is_orig, Turn* turn) noexcept
     watch_window(f, is_orig, p)
     if not f.side[0].closed or not f.side[1].closed:
         f.last = p.ts if p.ts > f.last else f.last
-    if p.flags & FIN:
+    if p.flags & FIN and at >= 0:
         me.fin = <uint64_t>at + size
     if p.flags & ACK:
         turn.acks = take_ack(me, peer, p)
@@ -142,6 +143,8 @@ cdef uint64_t take_ack(const Side* me, Side* peer, const Packet* p) noexcept nog
         return 1
     acks = relative(peer, peer.acked, p.ack)
     if acks < 0:
+        return 0
+    if <uint64_t>acks > peer.last + LARGEST_WINDOW:
         return 0
     if p.ack == 0 and <uint64_t>acks > peer.acked + TRUSTED_JUMP:
         return 0                   # an empty field rather than a large connection that has come to 0

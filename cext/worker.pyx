@@ -7,7 +7,7 @@ the first to the second.  Time comes from the packets, never from the clock, so 
 from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME
 from cext.decap import DROP_NAMES
 from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, note_once
-from cext.packet cimport ACK, IPPROTO_TCP, IPPROTO_UDP, SYN
+from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
 from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
 from cext.pcap cimport Capture
 from cext.record cimport Record, Schema, clear, draft_bytes, put_number
@@ -230,10 +230,12 @@ cdef class Worker:
         cdef Turn turn
         self.twins += 1
         f.side[is_orig].twins += 1
-        if p.proto != IPPROTO_TCP or p.claimed == 0:
+        if p.proto != IPPROTO_TCP:
             return
         locate(f, p, is_orig, &turn)
-        if turn.usable:
+        if turn.usable and p.flags & FIN and not f.side[is_orig].fin:
+            f.side[is_orig].fin = <uint64_t>turn.at + p.claimed + 1
+        if turn.usable and p.claimed:
             self.streams.push(f, &turn, p)
 
     cdef void take_tcp(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
@@ -275,12 +277,15 @@ cdef class Worker:
     cdef void expire(self) noexcept nogil:
         """Looks at the flows whose time has come: some are over, some have a hole to give up."""
         cdef Flow* f = self.flows.due()
+        cdef Time wake
         while f != NULL:
             if f.deadline < self.flows.now:
                 self.finish(f, TIMED_OUT)
             else:
                 self.streams.settle(f, self.flows.now)
-                self.flows.schedule(f, self.streams.wake(f, f.deadline))
+                wake = self.streams.wake(f, f.deadline)
+                # a hole that nobody has acknowledged stays: looking again before time moves on would never end
+                self.flows.schedule(f, wake if wake > self.flows.now else self.flows.now + SECOND)
             f = self.flows.due()
 
     cdef void finish(self, Flow* f, Reason why) noexcept nogil:

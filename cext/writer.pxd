@@ -20,6 +20,9 @@ cdef struct Cached:                # the identity of a flow, as encoded
     Time first
     uint32_t number
     uint32_t flips
+    uint32_t envelope
+    Addr orig_h
+    Addr resp_h
     uint32_t size
     uint32_t count                 # keys in it
     uint8_t bytes[CACHED_SIZE]

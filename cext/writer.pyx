@@ -11,7 +11,7 @@ from cext.packet cimport HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANT
 from cext.record cimport Schema, clear, put_addr, put_number, put_text, put_word
 from cext.to_json cimport json_fields, json_line
 from cext.to_msgpack cimport msgpack_fields, msgpack_map
-from cext.types cimport Span, span
+from cext.types cimport Span, same_addr, span
 from cext.wire cimport be64, mix64
 
 cdef Schema IDENTITY = Schema("", "What every record of a flow says: which flow, and where it was seen.")
@@ -160,7 +160,8 @@ cdef class Writer(Sink):
         """The encoded identity of a flow: borrowed, until the next call."""
         cdef Cached* c = &self.cache[f.number & (CACHED - 1)]
         cdef Buffer b
-        if c.size and c.hash == f.hash and c.first == f.first and c.number == f.number and c.flips == f.flips:
+        if c.size and c.hash == f.hash and c.first == f.first and c.number == f.number and c.flips == f.flips and (
+                c.envelope == f.envelope and same_addr(&c.orig_h, &f.orig_h) and same_addr(&c.resp_h, &f.resp_h)):
             b.p, b.n, b.room = c.bytes, c.size, 0
             count[0] = c.count
             return b
@@ -171,6 +172,7 @@ cdef class Writer(Sink):
         if self.scratch.n <= CACHED_SIZE:
             memcpy(c.bytes, self.scratch.p, self.scratch.n)
             c.hash, c.first, c.number, c.flips = f.hash, f.first, f.number, f.flips
+            c.envelope, c.orig_h, c.resp_h = f.envelope, f.orig_h, f.resp_h
             c.size, c.count = <uint32_t>self.scratch.n, count[0]
         return self.scratch
 

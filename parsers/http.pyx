@@ -115,7 +115,7 @@ cdef class HttpParser(Parser):
             elif m.state == LOST:
                 if not self.found_again(asks, c):
                     break
-            elif not asks and m.state == START and self.simple and is_answer(c[0]) == Match.NO:
+            elif not asks and m.state == START and self.is_simple() and is_answer(c[0]) == Match.NO:
                 self.begin_simple_answer(conn, is_orig)
             elif not self.read_line(conn, is_orig, asks, c, &verdict):
                 break
@@ -226,6 +226,10 @@ cdef class HttpParser(Parser):
         m.state = HEADERS
         m.chunked = m.has_length = False
         m.length = m.body = 0
+
+    cdef bint is_simple(self) noexcept nogil:
+        """The request that is to be answered next is one of HTTP/0.9."""
+        return self.simple and self.first != NULL and not self.answered
 
     cdef void begin_simple_answer(self, Conn* conn, bint is_orig) noexcept nogil:
         """HTTP/0.9: all that the server says is the body (RFC 1945, 6)."""
@@ -383,7 +387,7 @@ cdef class HttpParser(Parser):
         if self.asking == d:
             self.asking = NULL
         self.pending -= 1
-        self.answered = self.complete = False
+        self.answered = self.complete = self.simple = False
         emit_draft(conn, d)
         free_draft(d)
 

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tests.builders import ACK, PSH, START, Talk, Turns, connection, ethernet, ip, tcp
+from tests.builders import ACK, FIN, PSH, START, Talk, Turns, connection, ethernet, geneve, ip, tcp
 from tests.conftest import Run, run
 
 SSL_REQUEST = struct.pack(">II", 8, 80877103)
@@ -99,3 +99,48 @@ def test_a_cut_secret_is_not_named() -> None:
 def test_a_borrowed_field_that_was_cut_is_named() -> None:
     user = b"user\0" + b"u" * 300 + b"\0\0"
     assert said((True, struct.pack(">II", 8 + len(user), 196608) + user)).one("postgresql")["_cut"] == ["user"]
+
+
+def test_a_hole_that_nobody_acknowledges_is_not_looked_at_for_ever() -> None:
+    talk = Talk().open()
+    talk.orig_seq += 100
+    talk.send(True, PSH | ACK, b"x")
+    got = run([*talk.frames(), *Talk(sport=40001, start=START + 4).open().frames()])
+    assert len(got.of("conn")) == 2
+
+
+def test_a_second_answer_to_a_request_without_a_version_is_borne() -> None:
+    answer = b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\nxx\r\n"
+    assert said((True, b"GET /\r\n\r\n"), (False, answer)).of("http")[0]["status_code"] == 200
+
+
+def test_a_fin_before_the_beginning_is_no_loss() -> None:
+    talk = Talk().open().say([(True, b"hello"), (False, b"world")])
+    talk.send(True, FIN | ACK, seq=995)
+    talk.send(False, FIN | ACK)
+    got = run(talk.frames())
+    assert got.one("conn")["missed_bytes"] == 0
+    assert got.counters()["missed_bytes"] < 100
+
+
+def test_no_byte_that_was_not_sent_is_in_a_datagram() -> None:
+    """Two last fragments that end differently leave a hole of seven bytes, which must not be filled from memory."""
+    segment = tcp(5000, 80, 5, 1, ACK | PSH, b"GET /" + b"u" * 40 + b" HTTP/1.1\r\n\r\n")
+
+    def piece(at: int, data: bytes, more: bool) -> tuple[float, bytes]:
+        return START, ethernet(ip("10.0.0.1", "10.0.0.2", 6, data, ident=9, frag=at // 8 | (0x2000 if more else 0)))
+
+    frames = [piece(32, segment[32:], False), piece(24, segment[24:25], False), piece(0, segment[:24], True)]
+    assert run(frames).of("http") == []
+
+
+def test_repeated_headers_are_bounded() -> None:
+    got = said((True, b"GET / HTTP/1.1\r\n" + (b"Host: " + b"h" * 900 + b"\r\n") * 2000 + b"\r\n"))
+    assert got.one("http")["method"] == "GET"
+    talk = connection([(True, b"GET / HTTP/1.1\r\n" + (b"Host: " + b"h" * 900 + b"\r\n") * 2000)])
+    assert run(list(talk.frames())[:-3]).open_memory["drafts"] < 300_000
+
+
+def test_ports_of_the_envelope_are_not_the_inner_flows() -> None:
+    conn = run([(START, geneve(ip("10.0.0.1", "10.0.0.2", 50, b"e" * 40)))]).one("conn")
+    assert (conn["id.orig_p"], conn["id.resp_p"]) == (0, 0)
