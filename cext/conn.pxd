@@ -6,9 +6,6 @@ from cext.writer cimport Writer
 
 cdef class ConnLog:
     cdef Writer writer
-    cdef object is_local           # callable(16 bytes) → bool
-    cdef dict local                # answers that were given
 
     cdef void write(self, Flow* f) noexcept nogil
     cdef uint32_t community_id(self, const Flow* f, unsigned char* text) noexcept nogil
-    cdef int ask_local(self, const unsigned char* addr) noexcept with gil

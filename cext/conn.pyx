@@ -14,7 +14,7 @@ from cext.types cimport Addr, is_v4, span
 
 cdef Schema CONN = Schema("conn", "Who talked with whom, for how long, and how much.")
 cdef int PROTO = CONN.text("proto", "Transport protocol: tcp, udp, icmp, or unknown_transport.")
-cdef int SERVICE = CONN.text("service", "Protocols recognised in the flow, by content, with commas between.")
+cdef int SERVICE = CONN.text("service", "Protocols confirmed in the flow, by what both sides say, with commas between.")
 cdef int DURATION = CONN.interval("duration", "From the first packet to the last that counts.")
 cdef int ORIG_BYTES = CONN.count("orig_bytes", "Payload bytes of the originator; for TCP by sequence numbers.")
 cdef int RESP_BYTES = CONN.count("resp_bytes", "Payload bytes of the responder; for TCP by sequence numbers.")
@@ -31,17 +31,17 @@ cdef int RESP_IP_BYTES = CONN.count("resp_ip_bytes", "IP bytes of the responder,
 cdef int IP_PROTO = CONN.count("ip_proto", "Protocol number of the IP header.")
 cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the same in every tool.")
 cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols recognised and then left, with commas between.")
+cdef int SPECULATIVE_SERVICE = CONN.text("speculative_service", "Protocols recognised by what one side says, not "
+                                         "confirmed by the other, with commas between.")
 cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again, counted nowhere else.")
 
 cdef enum:
     NAMES_SIZE = 256
-    MOST_LOCAL = 65536             # addresses whose answer is kept
 
 
 cdef class ConnLog:
-    def __init__(self, Writer writer, is_local):
-        """``is_local`` is asked once for an address: 16 bytes → bool."""
-        self.writer, self.is_local, self.local = writer, is_local, {}
+    def __init__(self, Writer writer):
+        self.writer = writer
 
     cdef void write(self, Flow* f) noexcept nogil:
         cdef Side* o = &f.side[True]
@@ -49,6 +49,7 @@ cdef class ConnLog:
         cdef const char* state = conn_state(f)
         cdef uint8_t services[NAMES_SIZE]
         cdef uint8_t failed[NAMES_SIZE]
+        cdef uint8_t guessed[NAMES_SIZE]
         cdef uint8_t community[64]
         cdef uint32_t n
         cdef Record record
@@ -59,13 +60,14 @@ cdef class ConnLog:
         put_proto(&record, f.proto)
         put_names(&record, SERVICE, f.services, services)
         put_names(&record, FAILED_SERVICE, f.failed, failed)
+        put_names(&record, SPECULATIVE_SERVICE, f.begun & ~f.services & ~f.failed, guessed)
         if f.last > f.first:
             put_number(&record, DURATION, f.last - f.first)
             put_number(&record, ORIG_BYTES, stream_bytes(f, True))
             put_number(&record, RESP_BYTES, stream_bytes(f, False))
         put_word(&record, CONN_STATE, state, <uint32_t>strlen(state))
-        put_number(&record, LOCAL_ORIG, self.ask_local(f.orig_h.b))
-        put_number(&record, LOCAL_RESP, self.ask_local(f.resp_h.b))
+        put_number(&record, LOCAL_ORIG, self.writer.is_local(f.orig_h.b))
+        put_number(&record, LOCAL_RESP, self.writer.is_local(f.resp_h.b))
         put_number(&record, MISSED_BYTES, o.missed + r.missed)
         if f.history_size:
             put_word(&record, HISTORY, f.history, f.history_size)
@@ -87,7 +89,7 @@ cdef class ConnLog:
         cdef uint8_t ports[4]
         cdef uint32_t at = 2, i, skip = 12 if is_v4(&f.orig_h) else 0, size = 16 - skip
         cdef int order = memcmp(f.orig_h.b, f.resp_h.b, 16)
-        cdef bint swap = not f.one_way and (order > 0 or (order == 0 and f.orig_p > f.resp_p))
+        cdef bint swap = not f.one_way and (order > 0 or (order == 0 and turned(f.orig_p) > turned(f.resp_p)))
         cdef const Addr* first = &f.resp_h if swap else &f.orig_h
         cdef const Addr* second = &f.orig_h if swap else &f.resp_h
         cdef uint16_t a = f.resp_p if swap else f.orig_p, b = f.orig_p if swap else f.resp_p
@@ -106,14 +108,10 @@ cdef class ConnLog:
         i = self.writer.ask(b"sha1_base64", said, at, text + 2, 60)
         return i + 2 if i else 0
 
-    cdef int ask_local(self, const unsigned char* addr) noexcept with gil:
-        cdef bytes key = addr[:16]
-        answer = self.local.get(key)
-        if answer is None:
-            answer = bool(self.is_local(key))
-            if len(self.local) < MOST_LOCAL:
-                self.local[key] = answer
-        return answer
+
+cdef inline uint16_t turned(uint16_t port) noexcept nogil:
+    """Of one address with itself Zeek orders the ports by their bytes the other way round; the ids are to agree."""
+    return port << 8 | port >> 8
 
 
 cdef void put_proto(Record* r, uint8_t proto) noexcept nogil:

@@ -24,6 +24,7 @@ cdef class Dispatch(Taker):
     cdef uint64_t shed             # flows that lost their parser for want of memory
 
     cdef void datagram(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
+    cdef void unknown_datagram(self, Flow* f, bint is_orig) noexcept nogil
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil
     cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil
     cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil
@@ -39,6 +40,7 @@ cdef class Dispatch(Taker):
     cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil
     cdef uint64_t candidates(self, bint datagrams) noexcept nogil
     cdef void probe_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef bint begin_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef void give_up_side(self, Flow* f, bint is_orig) noexcept nogil
     cdef void note_rejection(self, Flow* f) noexcept nogil
     cdef bint stays(self, Flow* f) noexcept nogil
@@ -46,4 +48,4 @@ cdef class Dispatch(Taker):
     cdef void close(self, Flow* f, Reason why) noexcept nogil
     cdef void drop_carry(self, Tap* tap) noexcept nogil
     cdef void free_parser(self, Conn* conn) noexcept with gil
-    cdef void* make_parser(self, int number) noexcept with gil
+    cdef void* make_parser(self, int number, bint datagrams) noexcept with gil

@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
 from cext.buffer cimport append, reserve
+from cext.packet cimport IPPROTO_UDP
 from cext.cursor cimport Cursor, cursor
 from cext.parser cimport ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, protocol, protocol_count
 
@@ -99,14 +100,25 @@ cdef class Dispatch(Taker):
         if f.parsing != PARSED:
             number = self.who(conn, is_orig, p.payload, p.captured)
             if number == NOBODY:
-                conn.tries += 1
-                if conn.candidates[0] | conn.candidates[1] == 0 or conn.tries >= PROBE_DATAGRAMS:
-                    self.close(f, FINISHED)
+                self.unknown_datagram(f, is_orig)
                 return
             if not self.start(f, number):
                 return
         c = cursor(p.payload, p.captured)
         self.obey(f, (<Parser>conn.parser).feed(conn, is_orig, &c))
+
+    cdef void unknown_datagram(self, Flow* f, bint is_orig) noexcept nogil:
+        """After a few datagrams only those protocols are asked that may begin late (DTLS behind STUN)."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef int i
+        conn.tries += 1
+        if conn.tries == PROBE_DATAGRAMS:
+            for i in range(protocol_count()):
+                if not protocol(i).late:
+                    conn.candidates[0] &= ~(<uint64_t>1 << i)
+                    conn.candidates[1] &= ~(<uint64_t>1 << i)
+        if conn.candidates[0] | conn.candidates[1] == 0 or conn.tries >= LATE_SEGMENTS:
+            self.close(f, FINISHED)
 
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil:
         """The flow is over."""
@@ -118,11 +130,12 @@ cdef class Dispatch(Taker):
 
     cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil:
         """How long the recognised protocols let the flow be silent; 0: nothing special."""
-        cdef uint64_t most = 0, services = f.services
+        cdef uint64_t most = 0, services = f.begun & ~f.failed
+        cdef bint datagrams = f.proto == IPPROTO_UDP
         cdef int i = 0
         while services:
-            if services & 1 and protocol(i).idle > most:
-                most = protocol(i).idle
+            if services & 1 and protocol(i).idle[datagrams] > most:
+                most = protocol(i).idle[datagrams]
             services >>= 1
             i += 1
         return most
@@ -151,7 +164,7 @@ cdef class Dispatch(Taker):
         cdef uint64_t bits = 0
         cdef int i
         for i in range(protocol_count()):
-            if protocol(i).datagrams == datagrams:
+            if protocol(i).prototype[datagrams] != NULL:
                 bits |= <uint64_t>1 << i
         return bits & self.wanted
 
@@ -177,6 +190,8 @@ cdef class Dispatch(Taker):
                 return
             if conn.candidates[is_orig] and self.keep(f, is_orig, p, n, PROBE_MAX):
                 return
+        elif mine.carry.n and self.begin_late(f, is_orig, p, n):
+            return
         elif self.keep(f, is_orig, p, n, PROBE_MAX):
             number = self.who(conn, is_orig, mine.carry.p, <uint32_t>mine.carry.n)
             if number != NOBODY:
@@ -188,17 +203,26 @@ cdef class Dispatch(Taker):
     cdef void probe_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """A side that nobody knows: some protocols begin behind another's greeting, at the start of a segment."""
         cdef Conn* conn = <Conn*>f.conn
-        cdef int i
-        for i in range(protocol_count()):
-            if (protocol(i).late and (self.wanted & ~f.failed) >> i & 1
-                    and (<Parser>protocol(i).prototype).probe(is_orig, cursor(p, n)) == Match.YES):
-                self.drop_carry(&conn.taps[not is_orig])
-                if self.start(f, i):
-                    self.feed(f, is_orig, p, n)
-                return
+        if self.begin_late(f, is_orig, p, n):
+            return
         conn.tries += 1
         if conn.tries > LATE_SEGMENTS:
             self.close(f, FINISHED)
+
+    cdef bint begin_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+        """True when one of those begins here to whom what was said before does not belong."""
+        cdef Conn* conn = <Conn*>f.conn
+        cdef int i
+        for i in range(protocol_count()):
+            if (protocol(i).late and protocol(i).prototype[False] != NULL
+                    and (self.wanted & ~f.failed & ~conn.candidates[is_orig]) >> i & 1
+                    and (<Parser>protocol(i).prototype[False]).probe(is_orig, cursor(p, n)) == Match.YES):
+                self.drop_carry(&conn.taps[0])
+                self.drop_carry(&conn.taps[1])
+                if self.start(f, i):
+                    self.feed(f, is_orig, p, n)
+                return True
+        return False
 
     cdef void give_up_side(self, Flow* f, bint is_orig) noexcept nogil:
         """When nobody knows what a side says its bytes go."""
@@ -209,8 +233,10 @@ cdef class Dispatch(Taker):
     cdef int who(self, Conn* conn, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """The protocol that says yes, those of the port first, or NOBODY; strikes off those that say no."""
         cdef int i, j, turn, at_port
+        cdef bint datagrams = conn.flow.proto == IPPROTO_UDP
         cdef Protocol* known
         cdef Match match
+        cdef int likely = NOBODY   # at its own port a protocol over datagrams need not be certain
         for turn in range(2):
             for i in range(protocol_count()):
                 if not (conn.candidates[is_orig] >> i) & 1:
@@ -218,26 +244,30 @@ cdef class Dispatch(Taker):
                 known = protocol(i)
                 at_port = False
                 for j in range(known.port_count):
-                    at_port |= known.ports[j] == conn.flow.resp_p
+                    at_port |= known.ports[j] == conn.flow.resp_p or (datagrams and known.ports[j] == conn.flow.orig_p)
                 if at_port == turn:
                     continue
-                match = (<Parser>known.prototype).probe(is_orig, cursor(p, n))
+                match = (<Parser>known.prototype[datagrams]).probe(is_orig, cursor(p, n))
                 if match == Match.YES:
                     return i
-                if match == Match.NO:
+                if match == Match.MAYBE and at_port and datagrams and likely == NOBODY:
+                    likely = i
+                if match == Match.NO and not (datagrams and known.late):
                     conn.candidates[is_orig] &= ~(<uint64_t>1 << i)
-        return NOBODY
+        return likely
 
     cdef bint start(self, Flow* f, int number) noexcept nogil:
         cdef Conn* conn = <Conn*>f.conn
-        conn.parser = self.make_parser(number)
+        conn.parser = self.make_parser(number, f.proto == IPPROTO_UDP)
         if conn.parser == NULL:
             self.close(f, EVICTED)
             return False
         conn.protocol, conn.wrote = number, False
         self.parsers += 1
         f.parsing = PARSED
-        f.services |= <uint64_t>1 << number
+        f.begun |= <uint64_t>1 << number
+        if not protocol(number).confirms:
+            f.services |= <uint64_t>1 << number
         return True
 
     cdef void run_both(self, Flow* f, bint first) noexcept nogil:
@@ -368,12 +398,11 @@ cdef class Dispatch(Taker):
         return False
 
     cdef void note_rejection(self, Flow* f) noexcept nogil:
-        """The parser says that the flow is not its own: no service, unless it has written a record."""
+        """The parser says that the flow is not its own, or broken: it is no service of it."""
         cdef Conn* conn = <Conn*>f.conn
         self.rejected += 1
         f.failed |= <uint64_t>1 << conn.protocol
-        if not conn.wrote:
-            f.services &= ~(<uint64_t>1 << conn.protocol)
+        f.services &= ~(<uint64_t>1 << conn.protocol)
 
     cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil:
         """Tells the parser that its skip is over.  True while it goes on."""
@@ -437,9 +466,9 @@ cdef class Dispatch(Taker):
         free(tap.carry.p)
         tap.carry.p, tap.carry.n, tap.carry.room = NULL, 0, 0
 
-    cdef void* make_parser(self, int number) noexcept with gil:
+    cdef void* make_parser(self, int number, bint datagrams) noexcept with gil:
         """A new parser, owned by the Conn; all its fields are zero."""
-        cdef object kind = <object>protocol(number).kind
+        cdef object kind = <object>protocol(number).kind[datagrams]
         try:
             parser = kind.__new__(kind)
             parser.__init__()

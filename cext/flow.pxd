@@ -55,6 +55,7 @@ cdef struct Side:                  # one direction; sequence numbers are relativ
     uint32_t fin_at
     uint32_t rst_at
     uint32_t gaps
+    uint32_t gap_at                # place in the history where the hole was seen
     uint32_t retransmits
     uint32_t zero_windows
     uint32_t envelope              # the vantage that counts; others are twins
@@ -90,8 +91,9 @@ cdef struct Flow:
     Time deadline                  # a packet after it begins another flow
     Time wake                      # when the wheel must look at it; not later than deadline
     void* conn                     # the parser's half, or NULL
-    uint64_t services              # bit i: protocol i of the registry was recognised
-    uint64_t failed                # and left
+    uint64_t begun                 # bit i: protocol i of the registry was recognised
+    uint64_t services              # … and confirmed by what followed
+    uint64_t failed                # … or left again
     char history[LONGEST_HISTORY]
     bint one_way
     bint partial                   # began in the middle
@@ -141,4 +143,5 @@ cdef class FlowTable:
 cdef void note(Flow* f, bint is_orig, char letter) noexcept nogil
 cdef bint note_once(Flow* f, bint is_orig, uint32_t mark, char letter) noexcept nogil
 cdef void note_scaled(Flow* f, bint is_orig, char letter, uint32_t* count) noexcept nogil
+cdef void note_gap(Flow* f, bint is_orig) noexcept nogil
 cdef void flip(Flow* f) noexcept nogil

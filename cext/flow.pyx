@@ -5,7 +5,7 @@ flow whose deadline has moved on is hung up again when its slot comes by, so a p
 is packet time, and never goes back.
 """
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
 from cext.types cimport SECOND, same_addr
 from cext.wire cimport prefetch
@@ -286,6 +286,19 @@ cdef void note_scaled(Flow* f, bint is_orig, char letter, uint32_t* count) noexc
         threshold *= 10
     if threshold == count[0]:
         note(f, is_orig, letter)
+
+
+cdef void note_gap(Flow* f, bint is_orig) noexcept nogil:
+    """Counts a gap; its letter stands where the hole was first seen, as if it had been given up at once (Zeek)."""
+    cdef Side* s = &f.side[is_orig]
+    cdef uint32_t before = f.history_size, at = s.gap_at
+    cdef char letter
+    note_scaled(f, is_orig, c'G', &s.gaps)
+    if f.history_size == before or at >= before:
+        return
+    letter = f.history[before]
+    memmove(&f.history[at + 1], &f.history[at], before - at)
+    f.history[at] = letter
 
 
 cdef void flip(Flow* f) noexcept nogil:

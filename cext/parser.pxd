@@ -3,9 +3,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.buffer cimport Buffer
 from cext.cursor cimport Cursor
-from cext.flow cimport Flow
+from cext.flow cimport Flow, flip
 from cext.record cimport Draft, Layout, Record, Schema
-from cext.types cimport Span, Time
+from cext.types cimport Addr, Span, Time
 
 cdef enum Match:
     MAYBE                          # not enough bytes to tell
@@ -81,18 +81,21 @@ cdef class Sink:
     cdef void weird(self, Conn* conn, const char* name) noexcept nogil
     cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
                       uint32_t room) noexcept nogil
+    cdef bint is_local(self, const uint8_t* addr) noexcept nogil
+    cdef bint is_news(self, const uint8_t* key, uint32_t n, Time ts) noexcept nogil
+    cdef void write_alone(self, const Layout* layout, Record* r) noexcept nogil
 
 
-cdef struct Protocol:
+cdef struct Protocol:              # arrays by "is it over datagrams?"
     const char* name
     uint16_t ports[16]
     int port_count
-    bint datagrams                 # transport is UDP, not TCP
+    bint confirms                  # its parser says when it is sure; else it is as soon as it is recognised
     bint late                      # may begin behind another protocol's greeting: STARTTLS, SOCKS
     uint32_t carry_max
-    uint64_t idle                  # seconds that a recognised flow may be silent; 0: as any other
-    void* prototype                # Parser that answers probe; borrowed
-    void* kind                     # the class, borrowed
+    uint64_t idle[2]               # seconds that a recognised flow may be silent; 0: as any other
+    void* prototype[2]             # Parser that answers probe, borrowed; NULL where the transport is not its own
+    void* kind[2]                  # the class, borrowed
 
 
 cdef Protocol* protocol(int number) noexcept nogil
@@ -116,6 +119,23 @@ cdef inline void hand_over(Conn* conn, int number) noexcept nogil:
     conn.next_protocol = number
 
 
+cdef inline void confirm(Conn* conn) noexcept nogil:
+    """Both sides have said what the protocol asks of them: the flow is this ``service`` now."""
+    conn.flow.services |= <uint64_t>1 << conn.protocol
+
+
+cdef inline void confirm_also(Conn* conn, int number) noexcept nogil:
+    """The same for another protocol that this one carries: TLS inside of QUIC."""
+    if number != NOBODY:
+        conn.flow.begun |= <uint64_t>1 << number
+        conn.flow.services |= <uint64_t>1 << number
+
+
+cdef inline void flip_roles(Conn* conn) noexcept nogil:
+    """The sender is the responder after all: for datagrams, from within ``feed``."""
+    flip(conn.flow)
+
+
 cdef inline void emit(Conn* conn, Schema schema, Record* r) noexcept nogil:
     """Writes a record.  ``ts``, ``uid``, ``id`` and the envelope are filled in."""
     r.ts = conn.ts
@@ -133,9 +153,25 @@ cdef inline void emit_draft(Conn* conn, Draft* d) noexcept nogil:
     (<Sink>conn.sink).write(conn, d.layout, &d.record)
 
 
+cdef inline void emit_alone(Conn* conn, Schema schema, Record* r) noexcept nogil:
+    """Writes a record that belongs to no flow, such as a certificate's."""
+    r.ts = conn.ts
+    (<Sink>conn.sink).write_alone(&schema.layout, r)
+
+
+cdef inline bint is_news(Conn* conn, Span key) noexcept nogil:
+    """False when the same key was asked about less than a day ago, in the time of the packets."""
+    return (<Sink>conn.sink).is_news(key.p, key.n, conn.ts)
+
+
 cdef inline void weird(Conn* conn, const char* name) noexcept nogil:
     """Odd enough to tell.  Written once a flow and name at most, and rate-limited over all."""
     (<Sink>conn.sink).weird(conn, name)
+
+
+cdef inline bint is_local(Conn* conn, const Addr* a) noexcept nogil:
+    """True for an address of the operator's own networks."""
+    return (<Sink>conn.sink).is_local(&a.b[0])
 
 
 cdef inline uint32_t ask(Conn* conn, const char* kind, Span s, uint8_t* answer, uint32_t room) noexcept nogil:

@@ -14,9 +14,11 @@ def register(
     name: str,
     schema: Schema,
     transport: str = "tcp",
+    over_tcp: type[Parser] | None = None,
     ports: tuple[int, ...] = (),
     carry_max: int = ...,
     idle_seconds: int = 0,
     late: bool = False,
+    confirms: bool = False,
 ) -> None: ...
 def registered() -> list[dict[str, Any]]: ...

@@ -9,8 +9,7 @@ dispatch.pyx.  What a parser may rely on:
 """
 from libc.string cimport strcmp
 
-from cext.record cimport Record, clear, put_number, put_text
-from cext.types cimport span
+from cext.record cimport Record, fill
 
 import logging
 
@@ -21,7 +20,8 @@ LOG = logging.getLogger("cloudmri.parser")
 cdef Protocol protocols[MOST_PROTOCOLS]
 cdef int count = 0
 cdef set told = set()              # (class, place) of exceptions that were logged
-cdef list alive = []               # names, classes and prototypes that the table points at
+cdef list alive = []               # names and classes that the table points at
+cdef list alive_parsers = []       # … and prototypes
 
 
 cdef class Parser:
@@ -61,6 +61,15 @@ cdef class Sink:
                       uint32_t room) noexcept nogil:
         return 0
 
+    cdef bint is_local(self, const uint8_t* addr) noexcept nogil:
+        return False
+
+    cdef bint is_news(self, const uint8_t* key, uint32_t n, Time ts) noexcept nogil:
+        return True
+
+    cdef void write_alone(self, const Layout* layout, Record* r) noexcept nogil:
+        pass
+
 
 cdef Protocol* protocol(int number) noexcept nogil:
     return &protocols[number]
@@ -79,12 +88,14 @@ cdef int find_protocol(const char* name) noexcept nogil:
     return NOBODY
 
 
-def register(kind, *, str name, Schema schema, str transport="tcp", ports=(), uint32_t carry_max=CARRY_MAX,
-             uint64_t idle_seconds=0, bint late=False):
+def register(kind, *, str name, Schema schema, str transport="tcp", over_tcp=None, ports=(),
+             uint32_t carry_max=CARRY_MAX, uint64_t idle_seconds=0, bint late=False, bint confirms=False):
     """Makes a protocol known: the last line of its file.
 
-    ``ports`` say whom to ask first, no more.  ``idle_seconds`` is how long a recognised flow may be silent.  ``late``:
+    ``over_tcp``: the class that reads it there, where ``kind`` reads datagrams.  ``ports`` say whom to ask first; over
+    datagrams a MAYBE is enough there.  ``idle_seconds`` is how long a recognised flow may be silent.  ``late``:
     it may begin behind the greeting of a protocol that nobody here knows (STARTTLS, SOCKS); its probe must be strict.
+    ``confirms``: the flow is of this service only when its parser has called ``confirm``.
     """
     global count
     cdef Protocol* new = &protocols[count]
@@ -97,11 +108,15 @@ def register(kind, *, str name, Schema schema, str transport="tcp", ports=(), ui
     if len(ports) > 16:
         raise ValueError(f"protocol {name!r} has more than 16 ports")
     text = name.encode()
-    prototype = kind.__new__(kind) if not issubclass(kind, PyParser) else kind()
-    alive.append((text, kind, prototype, schema))
-    new.name, new.datagrams, new.carry_max, new.idle = text, transport == "udp", carry_max, idle_seconds
-    new.late = late
-    new.prototype, new.kind = <void*>prototype, <void*>kind
+    new.name, new.carry_max, new.late, new.confirms = text, carry_max, late, confirms
+    for datagrams, one in ((transport == "udp", kind), (False, over_tcp)):
+        if one is None:
+            continue
+        prototype = one.__new__(one) if not issubclass(one, PyParser) else one()
+        alive_parsers.append(prototype)
+        new.prototype[<int>datagrams], new.kind[<int>datagrams] = <void*>prototype, <void*>one
+    new.idle[transport == "udp"] = idle_seconds
+    alive.append((text, kind, over_tcp, schema))
     new.port_count = len(ports)
     for i, port in enumerate(ports):
         new.ports[i] = port
@@ -110,7 +125,8 @@ def register(kind, *, str name, Schema schema, str transport="tcp", ports=(), ui
 
 def registered():
     """The protocols, as dicts with name, transport, ports, the kind of record and whether it is written in Python."""
-    return [{"name": text.decode(), "transport": "udp" if protocols[i].datagrams else "tcp",
+    return [{"name": text.decode(),
+             "transport": ",".join(transport for j, transport in enumerate(("tcp", "udp")) if protocols[i].kind[j]),
              "ports": tuple(protocols[i].ports[j] for j in range(protocols[i].port_count)),
              "schema": schema.name, "doc": (kind.__doc__ or "").strip().split("\n")[0],
              "python": issubclass(kind, PyParser)}
@@ -172,27 +188,10 @@ cdef class PyParser(Parser):
         return Verdict.DONE if self.plugin.done else Verdict.MORE
 
     cdef write(self, Conn* conn, Schema schema, dict fields):
-        """A record from a dict; the values live until it is encoded."""
         cdef Record r
-        cdef bytes text
-        cdef int slot
-        kept = []
-        clear(&r)
-        for slot, field in enumerate(schema.fields):
-            value = fields.get(field.name)
-            if value is None:
-                continue
-            if field.kind == "text":
-                text = value.encode() if isinstance(value, str) else bytes(value)
-                kept.append(text)
-                put_text(&r, slot, span(<const uint8_t*>(<char*>text), <uint32_t>len(text)))
-            elif field.kind in ("time", "interval"):
-                put_number(&r, slot, <uint64_t><long long>round(value * 1e9))
-            elif field.kind == "int":
-                put_number(&r, slot, <uint64_t><long long>value)
-            else:
-                put_number(&r, slot, <uint64_t>value)
+        kept = fill(&r, schema, fields)
         emit(conn, schema, &r)
+        kept.clear()
 
     cdef complain(self, str where):
         """The traceback, once for each class and place."""

@@ -146,5 +146,8 @@ cdef Draft* new_draft(Schema schema) noexcept nogil
 cdef void free_draft(Draft* d) noexcept nogil
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil
 cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept nogil
+cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil
+cdef bint keep_count(Draft* d, int field, uint64_t value) noexcept nogil
 cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil
 cdef uint64_t draft_bytes() noexcept nogil
+cdef list fill(Record* r, Schema schema, dict fields)

@@ -11,6 +11,9 @@ from cext.text cimport whole_text
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strlen
 
+cdef enum:
+    FIRST_ITEMS = 4                # room of a vector when it begins
+
 KINDS = ("time", "interval", "count", "int", "bool", "text", "addr", "port", "vector of text", "vector of count")
 
 cdef uint64_t kept = 0             # bytes that drafts hold, for the process's memory budget
@@ -196,6 +199,84 @@ cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept n
     d.record.slots[field].number = had + gap + n
 
 
+cdef void* vector_room(Draft* d, int field, size_t size) noexcept nogil:
+    """The items of a vector with room for one more, which doubles as it grows; NULL when it is full or memory is."""
+    cdef uint64_t n = d.record.slots[field].number if is_set(&d.record, field) else 0
+    cdef const uint8_t* items = d.record.slots[field].p
+    cdef uint8_t* more
+    if n == d.layout.fields[field].max:
+        d.record.cut |= <uint64_t>1 << field
+        return NULL
+    if n and (n < FIRST_ITEMS or n & (n - 1)):
+        return <void*>items
+    more = keep_bytes(d, <uint32_t>((2 * n if n else FIRST_ITEMS) * size))
+    if more != NULL and n:
+        memcpy(more, items, n * size)
+    return more
+
+
+cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil:
+    """Adds a copy of a text to a vector.  False: it is full, or memory is."""
+    cdef uint64_t n = d.record.slots[field].number if is_set(&d.record, field) else 0
+    cdef Span* items = <Span*>vector_room(d, field, sizeof(Span))
+    cdef uint8_t* text = keep_bytes(d, s.n) if items != NULL else NULL
+    if text == NULL:
+        return False
+    memcpy(text, s.p, s.n)
+    items[n] = span(text, s.n)
+    put_texts(&d.record, field, items, <uint32_t>(n + 1))
+    return True
+
+
+cdef bint keep_count(Draft* d, int field, uint64_t value) noexcept nogil:
+    """Adds a number to a vector.  False: it is full, or memory is."""
+    cdef uint64_t n = d.record.slots[field].number if is_set(&d.record, field) else 0
+    cdef uint64_t* items = <uint64_t*>vector_room(d, field, sizeof(uint64_t))
+    if items == NULL:
+        return False
+    items[n] = value
+    put_counts(&d.record, field, items, <uint32_t>(n + 1))
+    return True
+
+
 cdef uint64_t draft_bytes() noexcept nogil:
     """Bytes that all drafts of this process hold."""
     return kept
+
+
+cdef list fill(Record* r, Schema schema, dict fields):
+    """Sets a record's fields from a dict.  What is returned must live until the record is encoded."""
+    cdef int slot
+    cdef list kept = []
+    clear(r)
+    for slot, field in enumerate(schema.fields):
+        value = fields.get(field.name)
+        if value is None:
+            continue
+        if field.kind == "text":
+            put_text(r, slot, keep_value(kept, value))
+        elif field.kind == "vector of text":
+            put_vector(r, slot, kept, value)
+        elif field.kind in ("time", "interval"):
+            put_number(r, slot, <uint64_t><int64_t>round(value * 1e9))
+        elif field.kind == "int":
+            put_number(r, slot, <uint64_t><int64_t>value)
+        else:
+            put_number(r, slot, <uint64_t>value)
+    return kept
+
+
+cdef Span keep_value(list kept, value) except *:
+    cdef bytes text = value.encode() if isinstance(value, str) else bytes(value)
+    kept.append(text)
+    return span(<const uint8_t*>(<const char*>text), <uint32_t>len(text))
+
+
+cdef put_vector(Record* r, int slot, list kept, values):
+    cdef bytearray items = bytearray(len(values) * sizeof(Span))
+    cdef Span* spans = <Span*>(<char*>items)
+    cdef uint32_t i
+    for i, value in enumerate(values):
+        spans[i] = keep_value(kept, value)
+    kept.append(items)
+    put_texts(r, slot, spans, <uint32_t>len(values))

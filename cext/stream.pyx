@@ -12,7 +12,7 @@ when memory is short.  The first copy of a byte wins.
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from cext.flow cimport INACTIVE, Segment, note_scaled
+from cext.flow cimport INACTIVE, Segment, note_gap
 from cext.tcp cimport clean
 from cext.types cimport SECOND
 
@@ -98,6 +98,7 @@ cdef class Streams:
         if have:
             self.taker.data(f, is_orig, p, have, ts)
         if n > have:
+            me.gap_at = f.history_size
             self.count_missed(f, is_orig, n - have)
             self.taker.lost(f, is_orig, n - have, ts)
 
@@ -154,7 +155,7 @@ cdef class Streams:
                     s.eof_told = True
                     self.taker.eof(f, i, now)
             elif not s.waits:
-                s.waits, s.waits_since, s.waits_packets = True, now, 0
+                s.waits, s.waits_since, s.waits_packets, s.gap_at = True, now, 0, f.history_size
                 s.trusted = clean(f)
 
     cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil:
@@ -209,7 +210,7 @@ cdef class Streams:
         self.missed += n
         if me.trusted or clean(f):
             me.missed += n
-            note_scaled(f, is_orig, c'G', &me.gaps)
+            note_gap(f, is_orig)
 
     cdef void flush(self, Flow* f, Time now) noexcept nogil:
         """Lets everything go: the flow ends, or memory is short."""

@@ -16,6 +16,7 @@ from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, RST, SYN
 
 cdef enum:
     LARGEST_WINDOW = 1073741824    # 2^30 (RFC 7323, 2.2): no acknowledgement is further ahead of what was seen
+    RESET_IS_OVER = 100000000      # ns after a reset from which on a SYN is another connection's (Zeek)
     TRUSTED_JUMP = 1048576         # a SYN or RST that is further off says nothing of the stream (Zeek)
 
 
@@ -254,6 +255,8 @@ cdef bint begins_anew(const Flow* f, const Packet* p) noexcept nogil:
             return False
         first = resp
     if is_closed(orig) and is_closed(resp):
+        return True
+    if (orig.state == RESET or resp.state == RESET) and p.ts - f.last > RESET_IS_OVER:
         return True
     if p.seq == first.start:
         return False

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from cext.decap import Decap
 from cext.filter import Filter
@@ -14,7 +14,6 @@ class Worker:
         self,
         decap: Decap,
         writer: Writer,
-        is_local: Callable[[bytes], bool],
         *,
         filter: Filter | None = None,
         begin: int | None = None,

@@ -54,14 +54,14 @@ for name, doc in COUNTERS + tuple((f"drop_{name}", f"Packets not used. {doc}") f
 cdef class Worker:
     """Reads captures into records.  Pure mechanics: what to do comes in as arguments, records go out by drain."""
 
-    def __init__(self, Decap decap, Writer writer, is_local, *, Filter filter=None, begin=None, end=None,
+    def __init__(self, Decap decap, Writer writer, *, Filter filter=None, begin=None, end=None,
                  server_ports=((), ()), protocols=None, uint32_t most_flows=1 << 20, double reorder_window=0.25):
         """``begin`` and ``end``: times in ns that bound the packets used; ``server_ports``: of TCP, of UDP."""
         self.decap, self.writer, self.filter = decap, writer, filter
         self.flows = FlowTable(most_flows)
         self.dispatch = Dispatch(writer, protocols)
         self.streams = Streams(self.dispatch, window=reorder_window)
-        self.conns = ConnLog(writer, is_local)
+        self.conns = ConnLog(writer)
         self.begin = 0 if begin is None else begin
         self.end = (<Time>1 << 62) if end is None else end
         self.first_time = -1
@@ -103,7 +103,7 @@ cdef class Worker:
         r.ts = self.flows.now
         for slot, field in enumerate(STATS.fields):
             put_number(&r, slot, counters[field.name])
-        self.writer.write_plain(&STATS.layout, &r)
+        self.writer.write_alone(&STATS.layout, &r)
 
     def counters(self):
         """All counters by name, as the stats record has them."""
@@ -162,7 +162,7 @@ cdef class Worker:
         """One packet into its flow."""
         cdef bint is_orig
         cdef Flow* f = self.flows.find(p, &is_orig)
-        if f != NULL and p.ts > f.deadline:
+        if f != NULL and p.ts >= f.deadline:
             self.finish(f, TIMED_OUT)
             f = NULL
         elif f != NULL and p.proto == IPPROTO_TCP and p.flags & SYN and begins_anew(f, p) and not (
@@ -260,7 +260,7 @@ cdef class Worker:
         cdef int o = f.side[True].state, r = f.side[False].state
         cdef uint64_t idle
         if f.proto != IPPROTO_TCP:
-            idle = self.dispatch.idle_seconds(f) if f.services else 0
+            idle = self.dispatch.idle_seconds(f) if f.begun else 0
             return <Time>(idle if idle else DATAGRAM_IDLE) * SECOND
         if r == INACTIVE and (o == SYN_SENT or o == SYN_ACK_SENT):
             return f.first + ATTEMPT * <Time>SECOND - f.last
@@ -269,7 +269,7 @@ cdef class Worker:
                 return LINGER * <Time>SECOND
         if o in (INACTIVE, SYN_SENT, SYN_ACK_SENT) and r in (INACTIVE, SYN_SENT, SYN_ACK_SENT):
             return HANDSHAKE_IDLE * <Time>SECOND
-        idle = self.dispatch.idle_seconds(f) if f.services else 0
+        idle = self.dispatch.idle_seconds(f) if f.begun else 0
         return <Time>(idle if idle else TCP_IDLE) * SECOND
 
     # ---- ends ------------------------------------------------------------------------------------------------------

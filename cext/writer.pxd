@@ -44,6 +44,9 @@ cdef class Writer(Sink):
     cdef uint64_t asked            # questions put to Python
     cdef dict tenant_names
     cdef bint names_tenants
+    cdef object local_test         # callable(16 bytes) → bool
+    cdef dict local                # answers that it gave
+    cdef dict told                 # key → when it was news
     cdef dict weirds               # name → how often
     cdef object answers            # kind → callable(bytes) → bytes
 
@@ -53,4 +56,3 @@ cdef class Writer(Sink):
     cdef void uid(self, const Flow* f, uint8_t* text) noexcept nogil
     cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil
     cdef bint count_weird(self, const char* name) noexcept with gil
-    cdef void write_plain(self, const Layout* layout, Record* r) noexcept nogil

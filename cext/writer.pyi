@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from cext.decap import Decap
 from cext.record import FieldDoc
@@ -16,6 +16,7 @@ class Writer:
         only: Collection[str] | None = None,
         seed: int = 0,
         tenant_names: dict[int, tuple[bytes, bytes, bytes]] | None = None,
+        is_local: Callable[[bytes], bool] | None = None,
     ) -> None: ...
     def drain(self) -> list[tuple[str | None, bytes]]: ...
     def counters(self) -> tuple[dict[str, int], dict[str, int]]: ...

@@ -11,7 +11,7 @@ from cext.packet cimport HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANT
 from cext.record cimport Schema, clear, put_addr, put_number, put_text, put_word
 from cext.to_json cimport json_fields, json_line
 from cext.to_msgpack cimport msgpack_fields, msgpack_map
-from cext.types cimport Span, same_addr, span
+from cext.types cimport SECOND, Span, same_addr, span
 from cext.wire cimport be64, mix64
 
 cdef Schema IDENTITY = Schema("", "What every record of a flow says: which flow, and where it was seen.")
@@ -44,12 +44,17 @@ from cext.parser cimport NOBODY, protocol
 import binascii
 import hashlib
 
+cdef Time DAY = 86400 * <Time>SECOND
 cdef const char* HEX = "0123456789abcdef"
 cdef const char* BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 cdef enum:
+    MOST_TOLD = 65536              # keys of what was told within the day; then all are told anew
+    MOST_LOCAL = 65536             # addresses whose answer is kept
     WEIRDS_A_NAME = 1000           # after that many of one name only each 1,000th is written
 
 ANSWERS = {
+    b"sha256_hex": lambda data: hashlib.sha256(data).hexdigest().encode(),
+    b"md5_hex": lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest().encode(),
     b"sha256": lambda data: hashlib.sha256(data).digest(),
     b"sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
     b"sha256_base64": lambda data: binascii.b2a_base64(hashlib.sha256(data).digest(), newline=False),
@@ -66,13 +71,14 @@ cdef class Writer(Sink):
             raise MemoryError("identity cache")
 
     def __init__(self, Decap decap, *, str format="json", bint secrets=False, bint by_kind=False, only=None, int seed=0,
-                 tenant_names=None):
-        """``only``: names of the kinds to write, None for all.  ``tenant_names``: tenant number → (name,
-        account, VPC) as bytes; it may grow."""
+                 tenant_names=None, is_local=None):
+        """``only``: names of the kinds to write, None for all.  ``tenant_names``: tenant number → (name, account, VPC)
+        as bytes; it may grow.  ``is_local`` is asked once for an address: 16 bytes → bool."""
         cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
         self.decap, self.msgpack, self.secrets, self.by_kind = decap, format == "msgpack", secrets, by_kind
         self.tenant_names, self.names_tenants = tenant_names, tenant_names is not None
         self.weirds, self.answers = {}, ANSWERS
+        self.local_test, self.local, self.told = is_local, {}, {}
         memcpy(self.seed, <const char*>key, 16)
         for name, schema in Schema.registry.items():
             if only is None or name in only:
@@ -121,6 +127,25 @@ cdef class Writer(Sink):
         memcpy(answer, <const char*>said, size)
         return size
 
+    cdef bint is_news(self, const uint8_t* key, uint32_t n, Time ts) noexcept with gil:
+        cdef bytes name = (<const char*>key)[:n]
+        before = self.told.get(name)
+        if before is not None and before <= ts < before + DAY:
+            return False
+        if len(self.told) == MOST_TOLD:
+            self.told.clear()
+        self.told[name] = ts
+        return True
+
+    cdef bint is_local(self, const uint8_t* addr) noexcept with gil:
+        cdef bytes key = (<const char*>addr)[:16]
+        answer = self.local.get(key)
+        if answer is None:
+            answer = self.local_test is not None and bool(self.local_test(key))
+            if len(self.local) < MOST_LOCAL:
+                self.local[key] = answer
+        return answer
+
     # ---- encoding --------------------------------------------------------------------------------------------------
 
     cdef void put(self, Flow* f, const Layout* layout, Record* r) noexcept nogil:
@@ -141,7 +166,7 @@ cdef class Writer(Sink):
         self.lost += not done
         self.pending += out.n - before
 
-    cdef void write_plain(self, const Layout* layout, Record* r) noexcept nogil:
+    cdef void write_alone(self, const Layout* layout, Record* r) noexcept nogil:
         """One record that belongs to no flow."""
         cdef Buffer* out = &self.buffers[layout.id if self.by_kind else 0]
         cdef Buffer nothing

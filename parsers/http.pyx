@@ -14,11 +14,14 @@ from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, span, take_rest,
-                          trimmed, until, within)
-from cext.parser cimport (ALL, ANYBODY, NOBODY, Conn, Match, Parser, Reason, Verdict, emit_draft, hand_over, skip,
-                          weird)
-from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_bytes, keep_more, keep_text, new_draft,
-                          put_number, put_text, put_texts)
+                          trimmed, until, u8, within)
+from cext.parser cimport (ALL, ANYBODY, NOBODY, Conn, Match, Parser, Reason, Verdict, confirm, emit_draft,
+                          find_protocol, hand_over, skip, weird)
+from cext.record cimport (Draft, Record, Schema, free_draft, get_text, is_set, keep_bytes, keep_item, keep_more,
+                          keep_text, new_draft, put_number, put_text)
+from parsers.shared.http_lines cimport (base64_value, hex_value, is_answer, is_request, is_token,
+                                        read_number, take_version)
+from parsers.shared.upgrades cimport log_websocket, new_upgrade, websocket_header
 
 from cext.parser import register
 
@@ -31,8 +34,9 @@ cdef int REFERRER = HTTP.text("referrer", "Referer header of the request.", max=
 cdef int VERSION = HTTP.text("version", "HTTP version of the answer.", max=8)
 cdef int USER_AGENT = HTTP.text("user_agent", "User-Agent header of the request.")
 cdef int ORIGIN = HTTP.text("origin", "Origin header of the request.")
-cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body, without chunk framing.")
-cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "Bytes of the answer's body, without chunk framing.")
+cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body, without chunk framing; of one "
+                                       "in gzip, what it unpacks to as its end says (RFC 1952, 2.3.1).")
+cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "The same of the answer's body.")
 cdef int STATUS_CODE = HTTP.count("status_code", "Status of the answer.")
 cdef int STATUS_MSG = HTTP.text("status_msg", "Reason phrase of the answer.")
 cdef int INFO_CODE = HTTP.count("info_code", "Last interim status (1xx) before the answer.")
@@ -41,25 +45,35 @@ cdef int USERNAME = HTTP.text("username", "User name of Basic authentication.")
 cdef int PASSWORD = HTTP.text("password", "Password of Basic authentication.", secret=True)
 cdef int PROXIED = HTTP.texts("proxied", "Headers that tell of a proxy, as NAME -> value.", max=16)
 cdef int ORIGINAL_URI = HTTP.text("original_uri", "Target of the request as sent, where decoding changed it.", max=8192)
-cdef int CONTENT_TYPE = HTTP.text("resp_content_type", "Content-Type header of the answer.")
+cdef int REQUEST_CONTENT_TYPE = HTTP.text("request_content_type", "Content-Type header of the request.", max=256)
+cdef int RESPONSE_CONTENT_TYPE = HTTP.text("response_content_type", "Content-Type header of the answer.", max=256)
+cdef int CLIENT_HEADER_NAMES = HTTP.texts("client_header_names", "Names of the request's headers, in order.", max=64)
+cdef int SERVER_HEADER_NAMES = HTTP.texts("server_header_names", "Names of the answer's headers, in order.", max=64)
+cdef int REQUEST_ENCODED_LEN = HTTP.count("request_encoded_len", "Bytes of an encoded request body as transferred.")
+cdef int RESPONSE_ENCODED_LEN = HTTP.count("response_encoded_len", "Bytes of an encoded answer body as transferred.")
+cdef int FIRST_BYTE = HTTP.interval("time_to_first_byte", "From the request's first packet to the answer's.")
+cdef int DURATION = HTTP.interval("duration", "From the request's first packet to the last of the transaction.")
 cdef int AUTHORIZATION = HTTP.text("authorization", "Authorization header of the request.", max=4096, secret=True)
 cdef int COOKIE = HTTP.text("cookie", "Cookie header of the request.", max=4096, secret=True)
 cdef int SET_COOKIE = HTTP.text("set_cookie", "Set-Cookie headers of the answer.", max=4096, secret=True)
 
 cdef enum:
     LONGEST_LINE = 16384           # nginx and Apache refuse longer ones by default; the rest of the line is passed over
-    LONGEST_METHOD = 64
     MOST_PENDING = 100             # requests without an answer, as in Zeek
-    MOST_PROXIED = 16
+    SMALLEST_GZIP = 18             # head and end (RFC 1952)
+    MOST_PACKED = 1100             # deflate packs at most 1,032 to 1
     LONGEST_PROXIED = 1024
+    LONGEST_NAME = 64              # of a header, in the lists of names
     LONGEST_BASIC = 4096
 
 cdef enum State:                   # what a side waits for
     START                          # a request line or status line
     HEADERS                        # a header line, or the empty one
     BODY                           # the end of a body of known length; the engine swallows it
+    BODY_TAIL                      # its last bytes, which tell the length of what gzip has packed
     CHUNK                          # the line with a chunk's size
     CHUNK_DATA                     # the end of a chunk; the engine swallows it
+    CHUNK_TAIL                     # … but for its last bytes
     CHUNK_END                      # the line end behind a chunk
     TRAILERS                       # header lines behind the last chunk
     UNTIL_CLOSE                    # the end of the stream
@@ -71,6 +85,10 @@ cdef struct Message:               # the message that a side is in the middle of
     bint cut_line                  # the rest of a line that was too long comes first
     bint chunked
     bint has_length
+    bint encoded                   # by any coding
+    bint gzip
+    uint8_t tail[4]                # the last bytes of a body in gzip
+    uint32_t tail_size             # bytes of them that are still to come
     uint64_t length
     uint64_t body                  # bytes seen
 
@@ -86,7 +104,10 @@ cdef class HttpParser(Parser):
     cdef bint complete             # … and its answer has ended, but not its request
     cdef bint tunnel               # it was a CONNECT that succeeded, or an upgrade
     cdef bint no_body              # its answer has none
-    cdef bint simple               # it has no version: an HTTP/0.9 answer is a body without a head
+    cdef bint simple               # a request had no version: an HTTP/0.9 answer is a body without a head
+    cdef bint paired               # a request and its answer were seen
+    cdef bint websocket            # the answer's upgrade is to this
+    cdef Draft* upgrade            # what both sides say of it
     cdef uint32_t pending
     cdef uint32_t depth
     cdef int8_t client             # 1: the originator sends the requests, -1: the responder does, 0: not known yet
@@ -115,7 +136,9 @@ cdef class HttpParser(Parser):
             elif m.state == LOST:
                 if not self.found_again(asks, c):
                     break
-            elif not asks and m.state == START and self.is_simple() and is_answer(c[0]) == Match.NO:
+            elif m.state in (BODY_TAIL, CHUNK_TAIL, UNTIL_CLOSE):
+                self.read_tail(conn, is_orig, asks, c)
+            elif not asks and m.state == START and self.is_simple():
                 self.begin_simple_answer(conn, is_orig)
             elif not self.read_line(conn, is_orig, asks, c, &verdict):
                 break
@@ -124,7 +147,11 @@ cdef class HttpParser(Parser):
     cdef bint read_line(self, Conn* conn, bint is_orig, bint asks, Cursor* c, Verdict* verdict) noexcept nogil:
         """One line of whatever kind is due.  False when it is not whole yet."""
         cdef Message* m = &self.message[asks]
+        cdef Cursor before = c[0]
         cdef Span said = line(c)
+        if m.state == HEADERS and said.n and not c.short and not whole_header(c, &said, before):
+            c[0] = before          # whether the next line goes on with this one cannot be told yet
+            return left(c) >= LONGEST_LINE and self.drop_line(m, c)
         if c.short:
             c.short = False
             if left(c) < LONGEST_LINE:
@@ -135,7 +162,7 @@ cdef class HttpParser(Parser):
             verdict[0] = self.start_line(conn, asks, said)
         elif m.state == HEADERS:
             if said.n:
-                self.header(asks, said)
+                self.header(conn, asks, said)
             else:
                 self.end_head(conn, is_orig, asks)
         elif m.state == CHUNK:
@@ -146,6 +173,12 @@ cdef class HttpParser(Parser):
                 verdict[0] = self.broken(conn)
         elif said.n == 0:          # TRAILERS
             self.end_message(conn, asks)
+        return True
+
+    cdef bint drop_line(self, Message* m, Cursor* c) noexcept nogil:
+        """A line that is too long is passed over."""
+        take_rest(c)
+        m.cut_line = True
         return True
 
     cdef bint found_again(self, bint asks, Cursor* c) noexcept nogil:
@@ -170,8 +203,10 @@ cdef class HttpParser(Parser):
         cdef Cursor c = within(said)
         cdef Span method = until(&c, c' '), rest, version
         cdef Draft* d
-        if c.short or not is_token(method):
-            weird(conn, b"HTTP_bad_request_line")
+        rest = trimmed(take_rest(&c))
+        version = take_version(&rest)
+        if c.short or not is_token(method) or (version.n == 0 and (method.n < 3 or rest.n == 0)):
+            weird(conn, b"bad_HTTP_request")
             self.message[True].state = LOST
             return Verdict.MORE
         if self.pending == MOST_PENDING:
@@ -183,13 +218,16 @@ cdef class HttpParser(Parser):
         d = self.new_pending(conn)
         if d == NULL:
             return Verdict.DONE
-        rest = trimmed(take_rest(&c))
-        version = take_version(&rest)
+        if not conn.midstream:
+            confirm(conn)
         keep_text(d, METHOD, method)
-        keep_uri(d, rest)
+        if rest.n:
+            keep_uri(d, rest)
+        else:
+            weird(conn, b"missing_HTTP_uri")
         self.asking = d
         self.begin_message(True)
-        self.simple = version.n == 0 and self.pending == 1
+        self.simple = version.n == 0
         return Verdict.MORE
 
     cdef Verdict status_line(self, Conn* conn, Span said) noexcept nogil:
@@ -206,11 +244,16 @@ cdef class HttpParser(Parser):
             return self.broken(conn)
         if self.complete:
             self.write_first(conn)
+        if self.first != NULL and is_set(&self.first.record, METHOD):
+            self.paired = True     # … which a flow that was picked up in the middle has to show first
+            confirm(conn)
         d = self.first if self.first != NULL else self.new_pending(conn)
         if d == NULL:
             return Verdict.DONE
         keep_text(d, VERSION, behind(version, 5))
         keep_text(d, STATUS_MSG, reason)
+        if not is_set(&d.record, FIRST_BYTE) and conn.ts > d.record.ts:
+            put_number(&d.record, FIRST_BYTE, conn.ts - d.record.ts)
         put_number(&d.record, STATUS_CODE, code)
         self.begin_message(False)
         self.answered = not 100 <= code <= 199 or code == 101
@@ -224,7 +267,10 @@ cdef class HttpParser(Parser):
     cdef void begin_message(self, bint asks) noexcept nogil:
         cdef Message* m = &self.message[asks]
         m.state = HEADERS
-        m.chunked = m.has_length = False
+        m.chunked = m.has_length = m.gzip = m.encoded = False
+        m.tail_size = sizeof(m.tail)
+        if not asks:
+            self.websocket = False
         m.length = m.body = 0
 
     cdef bint is_simple(self) noexcept nogil:
@@ -235,29 +281,67 @@ cdef class HttpParser(Parser):
         """HTTP/0.9: all that the server says is the body (RFC 1945, 6)."""
         self.begin_message(False)
         self.message[False].state = UNTIL_CLOSE
-        self.answered = True
+        self.answered = self.paired = True
+        confirm(conn)
         keep_text(self.first, VERSION, span(<const uint8_t*>b"0.9", 3))
+        put_number(&self.first.record, STATUS_CODE, 0)
+        keep_text(self.first, STATUS_MSG, span(<const uint8_t*>b"<empty>", 7))
         skip(conn, is_orig, ALL)
 
     # ---- head ------------------------------------------------------------------------------------------------------
 
-    cdef void header(self, bint asks, Span said) noexcept nogil:
-        """One header line; folded lines (obsolete since RFC 7230) have no name of their own and are passed over."""
+    cdef void header(self, Conn* conn, bint asks, Span said) noexcept nogil:
+        """One header, with the lines that it was folded into (obsolete since RFC 7230)."""
         cdef Cursor c = within(said)
         cdef Span name = until(&c, c':'), value
         cdef Message* m = &self.message[asks]
-        if c.short or name.n == 0 or byte_at(said, 0) == c' ' or byte_at(said, 0) == 9:
+        cdef Draft* d = self.asking if asks else self.first
+        if c.short or name.n == 0:
             return
-        value = trimmed(take_rest(&c))
-        name = trimmed(name)
-        if equals_nocase(name, b"content-length", 14):
-            m.has_length = read_number(value, 10, &m.length)
-        elif equals_nocase(name, b"transfer-encoding", 17):
+        value = unfolded(conn, d, trimmed(take_rest(&c)))
+        if trimmed(name).n != name.n:
+            weird(conn, b"HTTP_space_before_colon")
+            name = trimmed(name)
+        if d != NULL:
+            keep_name(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, name)
+        if self.framing_header(conn, m, name, value) or d == NULL:
+            return
+        if equals_nocase(part(name, 0, 14), b"sec-websocket-", 14):
+            websocket_header(&self.upgrade, asks, name, value)
+        elif asks:
+            request_header(d, name, value)
+        elif name.n == 7 and equals_nocase(name, b"upgrade", 7):
+            self.websocket = equals_nocase(value, b"websocket", 9)
+        else:
+            answer_header(d, name, value)
+
+    cdef bint framing_header(self, Conn* conn, Message* m, Span name, Span value) noexcept nogil:
+        """True for a header that says where the body ends, or how it is packed; shapes that two readers could
+        understand differently are named (request smuggling)."""
+        cdef uint64_t length = 0
+        cdef bint good
+        if name.n == 14 and equals_nocase(name, b"content-length", 14):
+            good = read_number(value, 10, &length)
+            if not good:
+                weird(conn, b"HTTP_bad_content_length")
+            elif m.has_length and length != m.length:
+                weird(conn, b"HTTP_content_lengths_differ")
+            elif m.chunked:
+                weird(conn, b"HTTP_length_and_chunked")
+            if good:
+                m.has_length, m.length = True, length
+        elif name.n == 17 and equals_nocase(name, b"transfer-encoding", 17):
             m.chunked = value.n >= 7 and equals_nocase(behind(value, value.n - 7), b"chunked", 7)
-        elif asks and self.asking != NULL:
-            request_header(self.asking, name, value)
-        elif not asks and self.first != NULL:
-            answer_header(self.first, name, value)
+            if not m.chunked:
+                weird(conn, b"HTTP_unknown_transfer_encoding")
+            elif m.has_length:
+                weird(conn, b"HTTP_length_and_chunked")
+        elif name.n == 16 and equals_nocase(name, b"content-encoding", 16):
+            m.encoded = not equals_nocase(value, b"identity", 8)
+            m.gzip = equals_nocase(value, b"gzip", 4) or equals_nocase(value, b"x-gzip", 6)
+        else:
+            return False
+        return True
 
     cdef void end_head(self, Conn* conn, bint is_orig, bint asks) noexcept nogil:
         """What follows the head (RFC 9112, 6.3)."""
@@ -267,15 +351,53 @@ cdef class HttpParser(Parser):
         elif m.chunked:
             m.state = CHUNK
         elif m.has_length and m.length:
-            m.state = BODY
-            skip(conn, is_orig, m.length)
+            self.begin_data(conn, is_orig, m, BODY, m.length)
         elif m.has_length or asks:
             self.end_message(conn, asks)
         else:
             m.state = UNTIL_CLOSE
-            skip(conn, is_orig, ALL)
+            if not m.gzip:
+                skip(conn, is_orig, ALL)
 
     # ---- body ------------------------------------------------------------------------------------------------------
+
+    cdef void begin_data(self, Conn* conn, bint is_orig, Message* m, State state, uint64_t size) noexcept nogil:
+        """Body bytes are swallowed, but for the last of a body in gzip."""
+        cdef uint32_t keep = sizeof(m.tail) if m.gzip else 0
+        if size < keep:
+            keep = <uint32_t>size
+        m.state, m.tail_size = state, keep
+        if size > keep:
+            skip(conn, is_orig, size - keep)
+        elif keep:
+            m.state = BODY_TAIL if state == BODY else CHUNK_TAIL
+
+    cdef void read_tail(self, Conn* conn, bint is_orig, bint asks, Cursor* c) noexcept nogil:
+        """The last bytes of a body or chunk in gzip, or all of one that ends with the connection."""
+        cdef Message* m = &self.message[asks]
+        cdef uint8_t byte
+        while left(c) and (m.tail_size or m.state == UNTIL_CLOSE):
+            byte = u8(c)
+            m.tail[0], m.tail[1], m.tail[2], m.tail[3] = m.tail[1], m.tail[2], m.tail[3], byte
+            m.body += 1
+            if m.state != UNTIL_CLOSE:
+                m.tail_size -= 1
+        if m.state == UNTIL_CLOSE or m.tail_size:
+            return
+        if m.state == CHUNK_TAIL:
+            m.state = CHUNK_END
+        else:
+            self.end_message(conn, asks)
+
+    cdef uint64_t body_len(self, Draft* d, const Message* m, int encoded_field) noexcept nogil:
+        """What a body unpacks to, where gzip's end says so and that can be; else its length as transferred."""
+        cdef uint64_t size
+        if m.encoded and m.body:
+            put_number(&d.record, encoded_field, m.body)
+        if not m.gzip or m.body < SMALLEST_GZIP:
+            return m.body
+        size = m.tail[0] | <uint64_t>m.tail[1] << 8 | <uint64_t>m.tail[2] << 16 | <uint64_t>m.tail[3] << 24
+        return size if size <= m.body * MOST_PACKED else m.body
 
     cdef Verdict chunk_size(self, Conn* conn, bint is_orig, bint asks, Span said) noexcept nogil:
         """Hex digits, then perhaps extensions (RFC 9112, 7.1)."""
@@ -287,8 +409,10 @@ cdef class HttpParser(Parser):
             digits = said
         if not read_number(trimmed(digits), 16, &size) or size >> 62:
             return self.broken(conn)
-        m.state = CHUNK_DATA if size else TRAILERS
-        skip(conn, is_orig, size)
+        if size:
+            self.begin_data(conn, is_orig, m, CHUNK_DATA, size)
+        else:
+            m.state = TRAILERS
         return Verdict.MORE
 
     cdef Verdict skipped(self, Conn* conn, bint is_orig, uint64_t seen, uint64_t missed) noexcept nogil:
@@ -296,7 +420,9 @@ cdef class HttpParser(Parser):
         cdef Message* m = &self.message[asks]
         m.body += seen + missed    # lost bytes were transferred too; conn tells how many were missed
         if m.state == CHUNK_DATA:
-            m.state = CHUNK_END
+            m.state = CHUNK_TAIL if m.tail_size else CHUNK_END
+        elif m.state == BODY and m.tail_size:
+            m.state = BODY_TAIL
         elif m.state == BODY or m.state == UNTIL_CLOSE:
             self.end_message(conn, asks)
         return Verdict.MORE
@@ -306,20 +432,33 @@ cdef class HttpParser(Parser):
         m.state = START
         if asks:
             if self.asking != NULL:
-                put_number(&self.asking.record, REQUEST_BODY_LEN, m.body)
+                put_number(&self.asking.record, REQUEST_BODY_LEN,
+                           self.body_len(self.asking, m, REQUEST_ENCODED_LEN))
                 self.asking = NULL
                 if self.complete:
                     self.write_first(conn)
             return
         if self.first == NULL or not self.answered:
             return
-        put_number(&self.first.record, RESPONSE_BODY_LEN, m.body)
+        put_number(&self.first.record, RESPONSE_BODY_LEN, self.body_len(self.first, m, RESPONSE_ENCODED_LEN))
         self.complete = self.first == self.asking
         if self.complete:
             return                 # the answer came before the end of its request, whose length is still to be told
-        self.write_first(conn)
         if self.tunnel:
-            hand_over(conn, ANYBODY)
+            self.leave_http(conn)
+        self.write_first(conn)
+
+    cdef void leave_http(self, Conn* conn) noexcept nogil:
+        """The flow is another protocol's from here on: behind CONNECT anybody's, behind an upgrade that one's."""
+        cdef Record* r = &self.first.record
+        hand_over(conn, ANYBODY)
+        if not self.websocket:
+            return
+        if self.upgrade == NULL:
+            self.upgrade = new_upgrade()
+        if self.upgrade != NULL:
+            log_websocket(conn, self.upgrade, get_text(r, HOST), get_text(r, URI), get_text(r, USER_AGENT))
+        hand_over(conn, find_protocol(b"websocket"))
 
     # ---- loss and end ----------------------------------------------------------------------------------------------
 
@@ -342,6 +481,10 @@ cdef class HttpParser(Parser):
         return Verdict.MORE
 
     cdef Verdict eof(self, Conn* conn, bint is_orig) noexcept nogil:
+        """A body in gzip that ends with the connection ends here."""
+        cdef bint asks = is_orig == (self.client == 1)
+        if self.message[asks].state == UNTIL_CLOSE and self.message[asks].gzip:
+            self.end_message(conn, asks)
         return Verdict.MORE
 
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
@@ -351,6 +494,8 @@ cdef class HttpParser(Parser):
             put_number(&self.first.record, RESPONSE_BODY_LEN, self.body_so_far(conn, False))
         while self.pending:
             self.write_first(conn)
+        free_draft(self.upgrade)
+        self.upgrade = NULL
 
     cdef uint64_t body_so_far(self, Conn* conn, bint asks) noexcept nogil:
         """Body bytes of the message that is under way, those of an unfinished skip included."""
@@ -387,85 +532,12 @@ cdef class HttpParser(Parser):
         if self.asking == d:
             self.asking = NULL
         self.pending -= 1
-        self.answered = self.complete = self.simple = False
-        emit_draft(conn, d)
+        self.answered = self.complete = False
+        if self.paired or not conn.midstream:
+            if conn.ts > d.record.ts:
+                put_number(&d.record, DURATION, conn.ts - d.record.ts)
+            emit_draft(conn, d)
         free_draft(d)
-
-
-# ---- what a line looks like ----------------------------------------------------------------------------------------
-
-cdef Match is_answer(Cursor c) noexcept nogil:
-    cdef uint32_t n = left(&c) if left(&c) < 5 else 5
-    if n == 0 or not equals_nocase(part(take_rest(&c), 0, n), b"http/", n):
-        return Match.NO
-    return Match.YES if n == 5 else Match.MAYBE
-
-
-cdef Match is_request(Cursor c) noexcept nogil:
-    """A method, a space, and a version at the end of the line; a known method with a path is enough."""
-    cdef uint32_t n = 0, here = left(&c)
-    cdef Cursor ahead = c
-    cdef Span method, said
-    cdef uint8_t byte
-    while n < here and n < LONGEST_METHOD and is_letter(peek(&c, n)):
-        n += 1
-    if n == here:
-        return Match.MAYBE if n < LONGEST_METHOD else Match.NO
-    if n == 0 or peek(&c, n) != c' ':
-        return Match.NO
-    method = part(take_rest(&ahead), 0, n)
-    byte = peek(&c, n + 1)
-    if (byte == c'/' or byte == c'*') and is_known_method(method):
-        return Match.YES
-    said = line(&c)
-    if c.short:
-        return Match.MAYBE
-    return Match.YES if take_version(&said).n else Match.NO
-
-
-cdef bint is_known_method(Span s) noexcept nogil:
-    """RFC 9110, 9.3; RFC 5789; and the first of WebDAV (RFC 4918)."""
-    return (equals(s, b"GET", 3) or equals(s, b"POST", 4) or equals(s, b"HEAD", 4) or equals(s, b"PUT", 3)
-            or equals(s, b"DELETE", 6) or equals(s, b"OPTIONS", 7) or equals(s, b"PATCH", 5) or equals(s, b"TRACE", 5)
-            or equals(s, b"CONNECT", 7) or equals(s, b"PROPFIND", 8))
-
-
-cdef inline bint is_letter(uint8_t byte) noexcept nogil:
-    return c'a' <= (byte | 0x20) <= c'z' or byte == c'-' or byte == c'_'
-
-
-cdef bint is_token(Span s) noexcept nogil:
-    cdef uint32_t i
-    for i in range(s.n):
-        if not is_letter(byte_at(s, i)):
-            return False
-    return 0 < s.n <= LONGEST_METHOD
-
-
-cdef Span take_version(Span* rest) noexcept nogil:
-    """Cuts `` HTTP/x.y`` off the end of a request line; empty when it is not there."""
-    cdef uint32_t at = rest.n
-    cdef Span version
-    while at and byte_at(rest[0], at - 1) != c' ':
-        at -= 1
-    if at == 0 or rest.n - at < 6 or not equals_nocase(part(rest[0], at, 5), b"http/", 5):
-        return part(rest[0], 0, 0)
-    version = behind(rest[0], at + 5)
-    rest[0] = trimmed(part(rest[0], 0, at - 1))
-    return version
-
-
-cdef bint read_number(Span s, uint32_t base, uint64_t* value) noexcept nogil:
-    """Digits of the base and nothing else, below 2^60."""
-    cdef uint64_t v = 0
-    cdef uint32_t i, digit
-    for i in range(s.n):
-        digit = hex_value(byte_at(s, i))
-        if digit >= base or v >> 60:
-            return False
-        v = v * base + digit
-    value[0] = v
-    return s.n > 0
 
 
 cdef bint method_is(const Draft* d, const char* name, uint32_t n) noexcept nogil:
@@ -473,13 +545,6 @@ cdef bint method_is(const Draft* d, const char* name, uint32_t n) noexcept nogil
 
 
 # ---- what is kept --------------------------------------------------------------------------------------------------
-
-cdef inline uint32_t hex_value(uint8_t byte) noexcept nogil:
-    if c'0' <= byte <= c'9':
-        return byte - c'0'
-    byte |= 0x20
-    return byte - c'a' + 10 if c'a' <= byte <= c'f' else 16
-
 
 cdef void keep_uri(Draft* d, Span said) noexcept nogil:
     """The target with its percent sequences decoded; the original too when that changed it."""
@@ -524,13 +589,15 @@ cdef void request_header(Draft* d, Span name, Span value) noexcept nogil:
             name.n == 19 and equals_nocase(name, b"proxy-authorization", 19)):
         keep_text(d, AUTHORIZATION, value)
         keep_basic(d, value)
+    elif name.n == 12 and equals_nocase(name, b"content-type", 12):
+        keep_text(d, REQUEST_CONTENT_TYPE, value)
     elif tells_of_proxy(name):
         keep_proxied(d, name, value)
 
 
 cdef void answer_header(Draft* d, Span name, Span value) noexcept nogil:
     if name.n == 12 and equals_nocase(name, b"content-type", 12):
-        keep_text(d, CONTENT_TYPE, value)
+        keep_text(d, RESPONSE_CONTENT_TYPE, value)
     elif name.n == 10 and equals_nocase(name, b"set-cookie", 10):
         keep_more(d, SET_COOKIE, value, b"; ")
 
@@ -544,20 +611,72 @@ cdef bint tells_of_proxy(Span name) noexcept nogil:
 
 
 cdef void keep_proxied(Draft* d, Span name, Span value) noexcept nogil:
-    """``NAME -> value``, in a list that the draft keeps."""
-    cdef uint64_t n = d.record.slots[PROXIED].number if is_set(&d.record, PROXIED) else 0
-    cdef Span* items = <Span*>d.record.slots[PROXIED].p if n else <Span*>keep_bytes(d, MOST_PROXIED * sizeof(Span))
-    cdef Span kept = part(value, 0, LONGEST_PROXIED)
-    cdef uint8_t* p = keep_bytes(d, name.n + 4 + kept.n)
+    """``NAME -> value``."""
+    cdef uint8_t text[LONGEST_PROXIED]
+    cdef Span kept = part(value, 0, LONGEST_PROXIED - 64)
     cdef uint32_t i
-    if items == NULL or p == NULL or n == MOST_PROXIED:
-        return
     for i in range(name.n):
-        p[i] = upper(byte_at(name, i))
-    memcpy(p + name.n, b" -> ", 4)
-    memcpy(p + name.n + 4, kept.p, kept.n)
-    items[n] = span(p, name.n + 4 + kept.n)
-    put_texts(&d.record, PROXIED, items, <uint32_t>(n + 1))
+        text[i] = upper(byte_at(name, i))
+    memcpy(text + name.n, b" -> ", 4)
+    memcpy(text + name.n + 4, kept.p, kept.n)
+    keep_item(d, PROXIED, span(text, name.n + 4 + kept.n))
+
+
+cdef void keep_name(Draft* d, int field, Span name) noexcept nogil:
+    """A header's name in capital letters, as Zeek writes it."""
+    cdef uint8_t text[LONGEST_NAME]
+    cdef uint32_t i
+    name = part(name, 0, LONGEST_NAME)
+    for i in range(name.n):
+        text[i] = upper(byte_at(name, i))
+    keep_item(d, field, span(text, name.n))
+
+
+cdef bint whole_header(Cursor* c, Span* said, Cursor before) noexcept nogil:
+    """Takes the lines that go on with this one: they begin with a space.  False when that cannot be told yet."""
+    cdef Cursor ahead
+    while True:
+        if left(c) == 0:
+            return False
+        if peek(c, 0) != c' ' and peek(c, 0) != 9:
+            return True
+        ahead = c[0]
+        line(&ahead)
+        if ahead.short:
+            return False
+        c[0] = ahead
+        said[0] = trimmed_end(before_of(before, c))
+
+
+cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil:
+    """What stands between two cursors of the same bytes."""
+    cdef uint32_t n = left(&begin) - left(c)
+    return part(take_rest(&begin), 0, n)
+
+
+cdef Span trimmed_end(Span s) noexcept nogil:
+    while s.n and byte_at(s, s.n - 1) in (10, 13):
+        s.n -= 1
+    return s
+
+
+cdef Span unfolded(Conn* conn, Draft* d, Span value) noexcept nogil:
+    """A value without the line ends that it was folded by; a copy that the draft keeps, where there are any."""
+    cdef Cursor c = within(value)
+    cdef uint8_t* out
+    cdef uint32_t i, n = 0
+    until(&c, 10)
+    if c.short or d == NULL:
+        return value
+    weird(conn, b"HTTP_folded_header")
+    out = keep_bytes(d, value.n)
+    if out == NULL:
+        return value
+    for i in range(value.n):
+        if byte_at(value, i) not in (10, 13):
+            out[n] = byte_at(value, i)
+            n += 1
+    return trimmed(span(out, n))
 
 
 cdef inline uint8_t upper(uint8_t byte) noexcept nogil:
@@ -591,15 +710,5 @@ cdef void keep_basic(Draft* d, Span value) noexcept nogil:
             return
 
 
-cdef inline uint32_t base64_value(uint8_t byte) noexcept nogil:
-    if c'A' <= byte <= c'Z':
-        return byte - c'A'
-    if c'a' <= byte <= c'z':
-        return byte - c'a' + 26
-    if c'0' <= byte <= c'9':
-        return byte - c'0' + 52
-    return 62 if byte == c'+' else 63 if byte == c'/' else 64
-
-
 register(HttpParser, name="http", schema=HTTP, transport="tcp", ports=(80, 81, 631, 1080, 3128, 8000, 8080, 8888),
-         late=True)
+         late=True, confirms=True)

@@ -10,9 +10,10 @@ from libc.string cimport memcpy
 
 from cext.cursor cimport (Cursor, Span, byte_at, equals, left, line, part, pass_over, span, starts, take, take_rest, u8,
                           u32, until, within)
-from cext.parser cimport ALL, Conn, Match, Parser, Reason, Verdict, ask, emit_draft, need, skip, weird
+from cext.parser cimport (ALL, Conn, Match, Parser, Reason, Verdict, ask, confirm, emit_draft, is_local, need, skip,
+                          weird)
 from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_bytes, keep_more, keep_text, new_draft,
-                          put_number)
+                          put_number, put_word)
 
 from cext.parser import register
 
@@ -27,8 +28,14 @@ cdef int MAC_ALG = SSH.text("mac_alg", "MAC algorithm agreed on.", max=256)
 cdef int COMPRESSION_ALG = SSH.text("compression_alg", "Compression algorithm agreed on.", max=256)
 cdef int KEX_ALG = SSH.text("kex_alg", "Key exchange algorithm agreed on.", max=256)
 cdef int HOST_KEY_ALG = SSH.text("host_key_alg", "Algorithm of the server's host key agreed on.", max=256)
-cdef int HOST_KEY_FINGERPRINT = SSH.text("host_key_fingerprint", "Fingerprint of the server's host key, as ssh-keygen "
-                                         "-l shows it.", max=64)
+cdef int HOST_KEY_FINGERPRINT = SSH.text("host_key_fingerprint", "The first 32 characters of the host key's SHA-256 "
+                                         "as Zeek writes it; set where both sides' key exchange was seen.", max=64)
+cdef int DIRECTION = SSH.text("direction", "INBOUND or OUTBOUND, where one end alone is in a local network.", max=8)
+cdef int HOST_KEY_TYPE = SSH.text("host_key_type", "Type of the server's host key (RFC 4253, 6.6).", max=64)
+cdef int HOST_KEY_SHA256 = SSH.text("host_key_sha256", "SHA-256 of the host key, as ssh-keygen -l shows it.", max=64)
+cdef int HOST_KEY_MD5 = SSH.text("host_key_md5", "MD5 of the host key, in hex.", max=32)
+cdef int HASSH = SSH.text("hassh", "Fingerprint of the client's algorithms (HASSH).", max=32)
+cdef int HASSH_SERVER = SSH.text("hasshServer", "Fingerprint of the server's algorithms (HASSH).", max=32)
 
 cdef enum:
     LONGEST_LINE = 255             # RFC 4253, 4.2, with CR and LF
@@ -37,6 +44,8 @@ cdef enum:
     LISTS = 10                     # name lists in a KEXINIT (RFC 4253, 7.1)
     MOST_NAMES = 100               # of a list that are compared; real ones have some twenty
     MOST_SEGMENTS = 300            # of the server that are measured; a login has ended by then
+    ZEEK_CUTS_AT = 32              # characters of a fingerprint
+    OWN_PORT = 22
     SUCCESS_IS_SMALLER = 16        # USERAUTH_SUCCESS against SERVICE_ACCEPT, in bytes of a segment (Zeek)
 
 cdef enum Message:                 # RFC 4250, 4.1.2
@@ -115,17 +124,20 @@ cdef class SshParser(Parser):
             return True
         keep_text(self.draft, CLIENT if client else SERVER, said)
         self.state[client] = PACKETS
-        self.set_version()
+        self.set_version(conn)
         if byte_at(said, 4) == c'1' and not equals(part(said, 4, 4), b"1.99", 4):
             skip(conn, client, ALL)    # SSH 1 has another packet format
         return True
 
-    cdef void set_version(self) noexcept nogil:
+    cdef void set_version(self, Conn* conn) noexcept nogil:
         """2 when both speak it (1.99 does too), 1 when one speaks only that, 0 when they do not fit (Zeek)."""
         cdef Span ours = get_text(&self.draft.record, CLIENT), theirs = get_text(&self.draft.record, SERVER)
         cdef bint ours_2, theirs_2, ours_1, theirs_1
         if not ours.n or not theirs.n:
             return
+        confirm(conn)
+        if conn.flow.resp_p != OWN_PORT:
+            self.draft.record.ts = conn.ts     # elsewhere it is SSH from when both sides have said so (Zeek)
         ours_1, theirs_1 = byte_at(ours, 4) == c'1', byte_at(theirs, 4) == c'1'
         ours_2 = not ours_1 or equals(part(ours, 4, 4), b"1.99", 4)
         theirs_2 = not theirs_1 or equals(part(theirs, 4, 4), b"1.99", 4)
@@ -164,13 +176,13 @@ cdef class SshParser(Parser):
     cdef void message(self, Conn* conn, bint client, uint8_t kind, Cursor* m) noexcept nogil:
         cdef Span kex = get_text(&self.draft.record, KEX_ALG)
         if kind == KEXINIT:
-            self.kexinit(client, m)
+            self.kexinit(conn, client, m)
         elif kind == NEWKEYS:
             self.state[client] = ENCRYPTED
         elif not client and kind == (KEX_GEX_REPLY if is_group_exchange(kex) else KEXDH_REPLY):
             self.host_key(conn, take(m, u32(m)))
 
-    cdef void kexinit(self, bint client, Cursor* m) noexcept nogil:
+    cdef void kexinit(self, Conn* conn, bint client, Cursor* m) noexcept nogil:
         """Keeps the lists of a side; with both, chooses as RFC 4253, 7.1 says."""
         cdef uint8_t* p
         cdef int i
@@ -184,13 +196,48 @@ cdef class SshParser(Parser):
         m[0] = within(kept)
         for i in range(LISTS):
             self.lists[client][i] = take(m, u32(m))
-        if m.short or not self.lists[True][KEX_LIST].n or not self.lists[False][KEX_LIST].n:
+        if m.short:
+            return
+        self.hassh(conn, client)
+        if not self.lists[True][KEX_LIST].n or not self.lists[False][KEX_LIST].n:
             return
         self.choose(KEX_ALG, KEX_LIST, KEX_LIST)
         self.choose(HOST_KEY_ALG, HOST_KEY_LIST, HOST_KEY_LIST)
         self.choose(CIPHER_ALG, CIPHER_TO_SERVER, CIPHER_TO_CLIENT)
         self.choose(MAC_ALG, MAC_TO_SERVER, MAC_TO_CLIENT)
         self.choose(COMPRESSION_ALG, COMPRESSION_TO_SERVER, COMPRESSION_TO_CLIENT)
+
+    cdef void hassh(self, Conn* conn, bint client) noexcept nogil:
+        """MD5 over the lists for key exchange, and for encryption, MAC and compression of what this side sends."""
+        cdef const Span* lists = self.lists[client]
+        cdef int field = HASSH if client else HASSH_SERVER
+        cdef Span[4] parts
+        cdef uint32_t size = 3, at = 0, i
+        cdef uint8_t* text
+        if is_set(&self.draft.record, field):
+            return
+        parts[0] = lists[KEX_LIST]
+        parts[1] = lists[CIPHER_TO_SERVER if client else CIPHER_TO_CLIENT]
+        parts[2] = lists[MAC_TO_SERVER if client else MAC_TO_CLIENT]
+        parts[3] = lists[COMPRESSION_TO_SERVER if client else COMPRESSION_TO_CLIENT]
+        for i in range(4):
+            size += parts[i].n
+        text = keep_bytes(self.draft, size)
+        if text == NULL:
+            return
+        for i in range(4):
+            memcpy(text + at, parts[i].p, parts[i].n)
+            at += parts[i].n
+            if i < 3:
+                text[at] = c';'
+                at += 1
+        self.keep_answer(conn, field, b"md5_hex", span(text, size))
+
+    cdef void keep_answer(self, Conn* conn, int field, const char* kind, Span s) noexcept nogil:
+        cdef uint8_t text[64]
+        cdef uint32_t n = ask(conn, kind, s, text, 64)
+        if n:
+            keep_text(self.draft, field, span(text, n))
 
     cdef void choose(self, int field, int to_server, int to_client) noexcept nogil:
         """The client's first algorithm that the server has too; both where the directions differ."""
@@ -206,17 +253,25 @@ cdef class SshParser(Parser):
         keep_more(self.draft, field, down, b", to client: ")
 
     cdef void host_key(self, Conn* conn, Span key) noexcept nogil:
-        """SHA256 and 43 digits in base 64, as ssh-keygen -l shows it."""
+        """SHA256 and 43 digits in base 64, as ssh-keygen -l shows it; MD5; and the type, which begins the key."""
         cdef uint8_t text[64]
         cdef uint32_t n
-        if not key.n or is_set(&self.draft.record, HOST_KEY_FINGERPRINT):
+        cdef Cursor c = within(key)
+        cdef Span kind = take(&c, u32(&c))
+        if not key.n or is_set(&self.draft.record, HOST_KEY_SHA256):
             return
+        if not c.short:
+            keep_text(self.draft, HOST_KEY_TYPE, kind)
+        self.keep_answer(conn, HOST_KEY_MD5, b"md5_hex", key)
         memcpy(text, b"SHA256:", 7)
         n = ask(conn, b"sha256_base64", key, text + 7, 57)
         while n and text[7 + n - 1] == c'=':
             n -= 1
-        if n:
-            keep_text(self.draft, HOST_KEY_FINGERPRINT, span(text, 7 + n))
+        if not n:
+            return
+        keep_text(self.draft, HOST_KEY_SHA256, span(text, 7 + n))
+        if is_set(&self.draft.record, KEX_ALG):
+            keep_text(self.draft, HOST_KEY_FINGERPRINT, span(text, 7 + ZEEK_CUTS_AT))
 
     # ---- encrypted -------------------------------------------------------------------------------------------------
 
@@ -250,9 +305,17 @@ cdef class SshParser(Parser):
             return
         if is_set(&self.draft.record, CLIENT) or is_set(&self.draft.record, SERVER):
             put_number(&self.draft.record, AUTH_ATTEMPTS, self.attempts)
+            self.set_direction(conn)
             emit_draft(conn, self.draft)
         free_draft(self.draft)
         self.draft = NULL
+
+    cdef void set_direction(self, Conn* conn) noexcept nogil:
+        cdef bint from_here = is_local(conn, &conn.flow.orig_h), to_here = is_local(conn, &conn.flow.resp_h)
+        if from_here and not to_here:
+            put_word(&self.draft.record, DIRECTION, b"OUTBOUND", 8)
+        elif to_here and not from_here:
+            put_word(&self.draft.record, DIRECTION, b"INBOUND", 7)
 
 
 cdef bint is_group_exchange(Span kex) noexcept nogil:
@@ -287,4 +350,4 @@ cdef Span next_name(Cursor* c) noexcept nogil:
 
 
 register(SshParser, name="ssh", schema=SSH, transport="tcp", ports=(22,), idle_seconds=86400,
-         late=True, carry_max=4 + LONGEST_PACKET)
+         late=True, confirms=True, carry_max=4 + LONGEST_PACKET)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Records the captures in this folder anew: real servers and clients on one machine, mirrored through a kernel VXLAN device.
 #
-#   pcaps/record.sh [CASE...]      all cases, or those named: http tls12 tls13 postgresql postgresql-extended ssh
+#   pcaps/record.sh [CASE...]      all cases, or those named: http tls12 tls13 dtls quic dns websocket postgresql
+#                                  postgresql-extended ssh
 #
 # Three network namespaces stand for a client, a server and the sensor.  Every packet on the server's interface is
 # duplicated (nftables, netdev dup) into a VXLAN device whose far end is the sensor, which so sees what the target of a
@@ -20,11 +21,14 @@ server() { ip netns exec $net-server "$@"; }
 need() {
   local missing=()
   for pair in ip:iproute2 nft:nftables ethtool:ethtool tcpdump:tcpdump nginx:nginx-light curl:curl openssl:openssl \
-      psql:postgresql-client sshd:openssh-server ssh:openssh-client python3:python3-asyncpg; do
+      psql:postgresql-client sshd:openssh-server ssh:openssh-client python3:python3-asyncpg dnsmasq:dnsmasq-base \
+      dig:bind9-dnsutils; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
-  /usr/bin/python3 -c 'import asyncpg' 2>/dev/null || missing+=(python3-asyncpg)
+  for module in asyncpg websockets; do
+    /usr/bin/python3 -c "import $module" 2>/dev/null || missing+=("python3-$module")
+  done
   [ ${#missing[@]} = 0 ] || { echo "record.sh: install ${missing[*]}" >&2; exit 1; }
   [ "$(id -u)" = 0 ] || { echo "record.sh: needs root, for network namespaces" >&2; exit 1; }
 }
@@ -153,6 +157,123 @@ tls13() {
   stop
 }
 
+dtls() {
+  record tls/openssl-dtls12.pcap
+  # -mtu: several fragments a message.  The second client has a certificate of its own.
+  server openssl s_server -dtls1_2 -mtu 600 -accept 10.20.0.20:4433 -cert "$work/c.pem" -key "$work/k.pem" -verify 1 -quiet \
+    >/dev/null 2>&1 &
+  sleep 0.5
+  for own in "" "-cert $work/c.pem -key $work/k.pem"; do
+    # shellcheck disable=SC2086
+    (sleep 0.5; echo hello; sleep 0.3) | client timeout 3 openssl s_client -dtls1_2 -connect 10.20.0.20:4433 \
+      -servername shop.example.test $own >/dev/null 2>&1 || true
+  done
+  stop
+}
+
+quic() {
+  python3 -m venv "$work/venv"
+  "$work/venv/bin/pip" install -q 'aioquic>=1'
+  cat >"$work/quic.py" <<'P'
+import asyncio, ssl, sys
+from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.packet import QuicProtocolVersion as V
+
+class Echo(QuicConnectionProtocol):
+    def quic_event_received(self, event):
+        if getattr(event, "end_stream", False):
+            self._quic.send_stream_data(event.stream_id, b"bye" * 500, True)
+            self.transmit()
+
+async def server():
+    c = QuicConfiguration(is_client=False, alpn_protocols=["echo", "h3"], supported_versions=[V.VERSION_1, V.VERSION_2])
+    c.load_cert_chain(sys.argv[2], sys.argv[3])
+    await serve("10.20.0.20", 443, configuration=c, create_protocol=Echo)
+    await asyncio.sleep(60)
+
+async def client():
+    for version, name, alpn in ((V.VERSION_1, "shop.example.test", "h3"), (V.VERSION_2, "two.example.test", "echo")):
+        c = QuicConfiguration(is_client=True, alpn_protocols=[alpn], server_name=name, verify_mode=ssl.CERT_NONE,
+                              supported_versions=[version], original_version=version)
+        async with connect("10.20.0.20", 443, configuration=c) as q:
+            reader, writer = await q.create_stream()
+            writer.write(b"hello" * 700)
+            writer.write_eof()
+            await reader.read()
+
+asyncio.run(server() if sys.argv[1] == "server" else client())
+P
+  record quic/aioquic.pcap
+  server "$work/venv/bin/python" "$work/quic.py" server "$work/c.pem" "$work/k.pem" &
+  sleep 1.5
+  client "$work/venv/bin/python" "$work/quic.py" client
+  stop
+}
+
+dns() {
+  cat >"$work/dnsmasq.conf" <<N
+no-resolv
+no-hosts
+user=root
+pid-file=$work/dnsmasq.pid
+listen-address=10.20.0.20
+bind-interfaces
+host-record=shop.example.test,10.20.0.20,2001:db8::20
+cname=www.example.test,shop.example.test
+mx-host=example.test,mail.example.test,10
+txt-record=example.test,"v=spf1 -all","second string"
+srv-host=_sip._tcp.example.test,shop.example.test,5060,1,2
+ptr-record=20.0.20.10.in-addr.arpa,shop.example.test
+caa-record=example.test,0,issue,"ca.example.test"
+local=/example.test/
+address=/many.example.test/10.0.0.1
+N
+  for i in $(seq 2 60); do echo "host-record=long.example.test,10.1.0.$i" >>"$work/dnsmasq.conf"; done
+  server dnsmasq -C "$work/dnsmasq.conf"
+  record dns/dnsmasq-dig.pcap
+  local at=(@10.20.0.20 +tries=1 +time=1)
+  for ask in 'A Shop.Example.test' 'AAAA shop.example.test' 'A www.example.test' 'MX example.test' 'TXT example.test' \
+      'SRV _sip._tcp.example.test' 'CAA example.test' 'A missing.example.test' 'A elsewhere.test'; do
+    # shellcheck disable=SC2086
+    client dig "${at[@]}" $ask >/dev/null
+  done
+  client dig "${at[@]}" -x 10.20.0.20 >/dev/null
+  client dig "${at[@]}" +dnssec +subnet=192.0.2.0/24 A shop.example.test >/dev/null
+  client dig "${at[@]}" +noedns A long.example.test >/dev/null
+  client dig "${at[@]}" +tcp A long.example.test >/dev/null
+  client dig "${at[@]}" +tcp +keepopen shop.example.test A example.test MX >/dev/null
+  client dig @10.20.0.21 +tries=2 +time=1 A nobody.example.test >/dev/null || true
+  stop
+}
+
+websocket() {
+  cat >"$work/ws.py" <<'P'
+import asyncio, sys, websockets
+async def answer(socket, path="/"):
+    async for message in socket:
+        await socket.send(message * 2)
+async def server():
+    async with websockets.serve(answer, "10.20.0.20", 8080, subprotocols=["chat.v2", "chat"]):
+        await asyncio.sleep(60)
+async def client():
+    async with websockets.connect("ws://10.20.0.20:8080/room/7?x=1", subprotocols=["chat"], user_agent_header="tests/1") as s:
+        for message in ("hello", "x" * 500, "y" * 70000):
+            await s.send(message)
+            await s.recv()
+        await s.ping()
+    async with websockets.connect("ws://10.20.0.20:8080/plain", compression=None) as s:
+        await s.send(b"\0" * 10)
+        await s.recv()
+asyncio.run(server() if sys.argv[1] == "server" else client())
+P
+  record websocket/python-websockets.pcap
+  server /usr/bin/python3 "$work/ws.py" server &
+  sleep 1
+  client /usr/bin/python3 "$work/ws.py" client
+  stop
+}
+
 database() {
   local bin
   bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
@@ -243,7 +364,7 @@ ssh-case() {
 need
 trap down EXIT
 cases=("$@")
-[ ${#cases[@]} -gt 0 ] || cases=(http tls12 tls13 postgresql postgresql-extended ssh)
+[ ${#cases[@]} -gt 0 ] || cases=(http tls12 tls13 dtls quic dns websocket postgresql postgresql-extended ssh)
 for case in "${cases[@]}"; do
   up
   keys

@@ -56,8 +56,9 @@ class Replay:
         decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
                       max_depth=options.max_depth, open_tunnels=options.open_tunnels)
         self.writer = Writer(decap, format=options.format, secrets=options.secrets, by_kind=options.by_kind,
-                             only=options.only, seed=options.seed, tenant_names=tenants.names)
-        self.worker = Worker(decap, self.writer, local_test(options.local_nets),
+                             only=options.only, seed=options.seed, tenant_names=tenants.names,
+                             is_local=local_test(options.local_nets))
+        self.worker = Worker(decap, self.writer,
                              filter=compile_filter(options.filter) if options.filter else None,
                              begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
                              most_flows=options.max_flows, reorder_window=options.reorder_window)

@@ -19,7 +19,7 @@ JSON_TYPES: dict[str, dict[str, Any]] = {
 COMMON = (FieldDoc("_path", "text", "Kind of the record.", 0, False),
           FieldDoc("ts", "time", "When it began, in seconds since 1970 with six decimals.", 0, False))
 CUT = FieldDoc("_cut", "vector of text", "Fields that were longer than their maximum.", 0, False)
-WITHOUT_FLOW = ("stats",)
+WITHOUT_FLOW = ("stats", "x509")
 
 
 def all_fields(schema: Schema) -> list[FieldDoc]:
@@ -76,7 +76,7 @@ def manual(schemas: dict[str, Schema]) -> str:
         "before `x` and two hex digits as `\\x5c`, so that the bytes can be told. A text longer than its maximum is "
         "cut, and `_cut` names its field. Fields marked secret are written only with `--secrets`.\n",
         "## Every record\n\n" + table([*COMMON, *IDENTITY_FIELDS, CUT])
-        + "\n\n`stats` records belong to no flow: they have `_path` and `ts` alone of these.\n",
+        + "\n\n`stats` and `x509` records belong to no flow: they have `_path` and `ts` alone of these.\n",
         *(markdown(schema) for schema in schemas.values()),
     ]
     return "\n".join(parts)

@@ -58,10 +58,10 @@ class Run:
     ) -> None:
         tenants = Tenants(tenant)
         opened = Decap(tenants, **(decap or {}))
-        self.writer = Writer(opened, format=format, secrets=secrets, only=only, tenant_names=tenants.names)
-        self.worker = Worker(
-            opened, self.writer, local_test(), server_ports=(SERVER_TCP, SERVER_UDP), protocols=protocols, **worker
+        self.writer = Writer(
+            opened, format=format, secrets=secrets, only=only, tenant_names=tenants.names, is_local=local_test()
         )
+        self.worker = Worker(opened, self.writer, server_ports=(SERVER_TCP, SERVER_UDP), protocols=protocols, **worker)
         self.capture = Capture()
         self.output = b""
         for at in range(0, len(data), chunk or len(data) or 1):
@@ -110,6 +110,24 @@ def facts(records: Iterable[Record], without: Iterable[str] = ()) -> list[Record
     drop = ENVELOPE | set(without)
     found = [{key: value for key, value in record.items() if key not in drop} for record in records]
     return sorted(found, key=lambda record: json.dumps(record, sort_keys=True))
+
+
+@functools.cache
+def exchanges(path: Path) -> list[tuple[tuple[int, int], Turns]]:
+    """The UDP flows of a bundled capture as dpkt reads them: ports, and what each side said in turn."""
+    flows: dict[tuple[bytes, int, bytes, int], tuple[tuple[int, int], Turns]] = {}
+    with path.open("rb") as file:
+        for _, frame in dpkt.pcap.Reader(file):
+            packet = inner_ip(frame)
+            if packet is None or not isinstance(packet.data, dpkt.udp.UDP):
+                continue
+            ends = (packet.src, packet.data.sport, packet.dst, packet.data.dport)
+            back = (*ends[2:], *ends[:2])
+            is_orig = back not in flows
+            key = ends if is_orig else back
+            said = flows.setdefault(key, ((packet.data.sport, packet.data.dport), []))[1]
+            said.append((is_orig, bytes(packet.data.data)))
+    return list(flows.values())
 
 
 @functools.cache

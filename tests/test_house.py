@@ -27,6 +27,7 @@ ROOMS = {
     "tcp": "flow packet types",
     "stream": "flow packet tcp types",
     "record": "text types",
+    "gather": "types",
     "to_json": "buffer record text types",
     "to_msgpack": "buffer record text types wire",
     "parser": "buffer cursor flow record types",
@@ -37,7 +38,7 @@ ROOMS = {
     "worker": "*",
     "explain": "*",
 }
-FOR_PARSERS = {"buffer", "cursor", "parser", "record", "types"}
+FOR_PARSERS = {"buffer", "cursor", "gather", "parser", "record", "text", "types"}
 LONGEST_FILE, LONGEST_FUNCTION = 800, 60
 
 

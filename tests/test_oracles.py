@@ -9,7 +9,7 @@ from pathlib import Path
 import dpkt
 import pyshark
 import pytest
-from scapy.all import IP, TCP, rdpcap
+from scapy.all import IP, TCP, UDP, rdpcap
 
 from tests.conftest import PCAPS, ROOT, Run, inner_ip
 
@@ -43,7 +43,7 @@ def test_dpkt_counts_the_same_packets(capture: Path) -> None:
     with capture.open("rb") as file:
         for _, frame in dpkt.pcap.Reader(file):
             p = inner_ip(frame)
-            if p is not None and isinstance(p.data, dpkt.tcp.TCP):
+            if p is not None and isinstance(p.data, dpkt.tcp.TCP | dpkt.udp.UDP):
                 packets.append(
                     ((dpkt.utils.inet_to_str(p.src), p.data.sport, dpkt.utils.inet_to_str(p.dst), p.data.dport), p.len)
                 )
@@ -56,8 +56,9 @@ def test_scapy_counts_the_same_packets(capture: Path) -> None:
     packets = []
     for frame in rdpcap(str(capture)):
         inner = frame.getlayer(IP, 2)
-        if inner is not None and TCP in inner:
-            packets.append(((inner.src, inner[TCP].sport, inner.dst, inner[TCP].dport), inner.len))
+        for kind in (TCP, UDP):
+            if inner is not None and kind in inner:
+                packets.append(((inner.src, inner[kind].sport, inner.dst, inner[kind].dport), inner.len))
     known = sensor_flows(capture)
     assert by_flow(packets, known) == known
 
@@ -93,6 +94,29 @@ def test_tshark_reads_the_same_server_names(name: str) -> None:
     capture = ROOT / f"pcaps/tls/{name}.pcap"
     want = [sni for (sni,) in tshark(capture, "tls.handshake.type == 1", "tls.handshake.extensions_server_name") if sni]
     assert [r["server_name"] for r in Run(capture.read_bytes()).of("ssl") if "server_name" in r] == want
+
+
+def test_tshark_reads_the_same_names_and_addresses() -> None:
+    need_tshark()
+    capture = ROOT / "pcaps/dns/dnsmasq-dig.pcap"
+    shown = tshark(capture, "dns.flags.response == 1", "dns.id", "dns.qry.name", "dns.flags.rcode", "dns.resp.name")
+    want = sorted((int(number, 16), name.lower(), int(code)) for number, name, code, _ in shown)
+    got = Run(capture.read_bytes()).of("dns")
+    assert sorted((r["trans_id"], r["query"], r["rcode"]) for r in got if "rcode" in r) == want
+
+
+@pytest.mark.parametrize("name", ["quic/aioquic", "tls/openssl-dtls12"])
+def test_tshark_reads_the_same_fingerprints(name: str) -> None:
+    """Server name and JA3 of hellos inside of QUIC and DTLS."""
+    need_tshark()
+    capture = ROOT / f"pcaps/{name}.pcap"
+    layer = "dtls" if "dtls" in name else "tls"
+    shown = tshark(
+        capture, f"{layer}.handshake.type == 1", f"{layer}.handshake.extensions_server_name", f"{layer}.handshake.ja3"
+    )
+    got = [(r["server_name"], r["ja3"]) for r in Run(capture.read_bytes()).of("ssl")]
+    assert got
+    assert set(got) <= {tuple(one) for one in shown}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyshark's, of asyncio

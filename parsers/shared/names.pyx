@@ -6,14 +6,19 @@ from cext.types cimport span
 
 
 cdef class NameTable:
-    """Built from {number: name}."""
+    """Built from {number: name}.  A number without a name is written as ``unknown`` and the number."""
 
-    def __init__(self, dict names):
+    def __init__(self, dict names, str unknown="unknown-"):
         cdef bytes text
+        if len(unknown) > LONGEST_UNKNOWN - 10:
+            raise ValueError(f"{unknown!r} leaves no room for a number")
         self.names = <Name*>malloc(len(names) * sizeof(Name))
         if self.names == NULL:
             raise MemoryError("table of names")
-        self.alive = []
+        self.unknown = unknown.encode()
+        self.unknown_size = <uint32_t>len(unknown)
+        self.alive = [self.unknown]
+        self.prefix = self.unknown
         for number, name in sorted(names.items()):
             text = name.encode()
             self.alive.append(text)
@@ -40,5 +45,6 @@ cdef class NameTable:
             at -= 1
             scratch[at] = <uint8_t>(c'0' + number % 10)
             number //= 10
-        memcpy(scratch + at - 8, b"unknown-", 8)
-        return span(scratch + at - 8, LONGEST_UNKNOWN - at + 8)
+        at -= self.unknown_size
+        memcpy(scratch + at, self.prefix, self.unknown_size)
+        return span(scratch + at, LONGEST_UNKNOWN - at)

@@ -86,7 +86,28 @@ def exchange(kind: int) -> Turns:
 @pytest.mark.parametrize("kind", [31, 33])
 def test_fingerprint_is_that_of_ssh_keygen(kind: int) -> None:
     want = "SHA256:" + base64.b64encode(hashlib.sha256(KEY).digest()).decode().rstrip("=")
-    assert ssh(*exchange(kind))["host_key_fingerprint"] == want
+    assert ssh(*exchange(kind))["host_key_sha256"] == want
+
+
+def test_hassh_server_is_as_published() -> None:
+    """OpenSSH 7.6 as github.com/salesforce/hassh and honeypots know it: b12d2871a1189eff20364cf5333619ee."""
+    kex = (
+        b"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
+        b"diffie-hellman-group-exchange-sha256,diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,"
+        b"diffie-hellman-group14-sha256,diffie-hellman-group14-sha1"
+    )
+    ciphers = (
+        b"chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+    )
+    macs = (
+        b"umac-64-etm@openssh.com,umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
+        b"hmac-sha1-etm@openssh.com,umac-64@openssh.com,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512,hmac-sha1"
+    )
+    lists = [kex, b"ssh-ed25519", ciphers, ciphers, macs, macs, b"none,zlib@openssh.com", b"none,zlib@openssh.com"]
+    message = b"\x14" + bytes(16) + b"".join(text(one) for one in [*lists, b"", b""]) + bytes(5)
+    got = ssh((True, CLIENT), (False, SERVER), (False, packet(message)))
+    assert got["hasshServer"] == "b12d2871a1189eff20364cf5333619ee"
+    assert "hassh" not in got
 
 
 def login(*sizes: int) -> Record:

@@ -1,0 +1,142 @@
+"""X.509 certificates: what records say of them, against certificates made by an independent hand (cryptography)."""
+
+import datetime
+import struct
+import subprocess
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from parsers.shared.x509 import describe, escape
+from tests.builders import START, Turns, connection
+from tests.conftest import Run, run
+from tests.parsers.test_fingerprints import client_hello, record, server_hello, server_name
+
+WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+OID = x509.oid.NameOID
+
+
+def certificate(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey,
+    *names: str,
+    subject: list[tuple[x509.ObjectIdentifier, str]] | None = None,
+    ca: bool = False,
+) -> bytes:
+    parts = [x509.NameAttribute(oid, value) for oid, value in subject or [(OID.COMMON_NAME, "leaf.test")]]
+    name = x509.Name(parts)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 0x0102030405, WHEN, WHEN + datetime.timedelta(90))
+    builder = builder.add_extension(x509.BasicConstraints(ca, 1 if ca else None), critical=True)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), False)
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, digest).public_bytes(serialization.Encoding.DER)
+
+
+def chain(*ders: bytes) -> bytes:
+    body = b"".join(len(der).to_bytes(3, "big") + der for der in ders)
+    message = len(body).to_bytes(3, "big") + body
+    return b"\x0b" + len(message).to_bytes(3, "big") + message
+
+
+EC = ec.generate_private_key(ec.SECP256R1())
+
+
+def handshake(host: str, *ders: bytes) -> Turns:
+    return [
+        (True, record(client_hello(extensions=[server_name(host)]))),
+        (False, record(server_hello(0x0303, 0xC02B, []) + chain(*ders))),
+    ]
+
+
+def shown(host: str, *ders: bytes) -> Run:
+    return run(connection(handshake(host, *ders), dport=443).frames())
+
+
+def test_a_chain_gives_a_record_each_and_the_leaf_on_the_ssl_record() -> None:
+    leaf, root = certificate(EC, "shop.test"), certificate(EC, ca=True, subject=[(OID.COMMON_NAME, "Root")])
+    got = shown("shop.test", leaf, root)
+    first, second = sorted(got.of("x509"), key=lambda r: not r["host_cert"])
+    assert (first["certificate.subject"], second["certificate.subject"]) == ("CN=leaf.test", "CN=Root")
+    assert (first["san.dns"], first["host_cert"], second["host_cert"]) == (["shop.test"], True, False)
+    assert (second["basic_constraints.ca"], second["basic_constraints.path_len"]) == (True, 1)
+    one = got.one("ssl")
+    assert one["cert_chain_fps"] == [first["fingerprint"], second["fingerprint"]]
+    assert (one["subject"], one["serial"], one["sni_matches_cert"]) == ("CN=leaf.test", "0102030405", True)
+    assert (one["not_valid_before"], one["not_valid_after"]) == (WHEN.timestamp(), WHEN.timestamp() + 90 * 86400)
+    assert one["fingerprint"] == first["fingerprint"] and one["fingerprint_sha1"] == first["fingerprint_sha1"]
+
+
+@pytest.mark.parametrize(
+    "host, names, matches",
+    [
+        ("a.test", ("b.test", "A.TEST"), True),
+        ("x.a.test", ("*.a.test",), True),
+        ("x.y.a.test", ("*.a.test",), False),
+        ("a.test", ("*.a.test",), False),
+        ("leaf.test", (), True),  # the common name counts where there is no alternative
+        ("leaf.test", ("other.test",), False),
+    ],
+)
+def test_the_name_asked_for_is_compared(host: str, names: tuple[str, ...], matches: bool) -> None:
+    assert shown(host, certificate(EC, *names)).one("ssl")["sni_matches_cert"] is matches
+
+
+def test_a_certificate_is_written_once_a_day() -> None:
+    der = certificate(EC, "shop.test")
+    hours = (0, 1, 23, 25, 26)
+    talks = [connection(handshake("shop.test", der), sport=41000 + i, dport=443, start=START + 3600 * hour)
+             for i, hour in enumerate(hours)]  # fmt: skip
+    got = run(frame for talk in talks for frame in talk.frames())
+    assert len(got.of("ssl")) == 5
+    assert [round((r["ts"] - START) / 3600) for r in got.of("x509")] == [0, 25]
+
+
+@pytest.mark.parametrize(
+    "key, kind, length, algorithm",
+    [
+        (rsa.generate_private_key(65537, 2048), "rsa", 2048, "rsaEncryption"),
+        (EC, "ecdsa", 256, "id-ecPublicKey"),
+        (ed25519.Ed25519PrivateKey.generate(), None, 256, "ED25519"),
+    ],
+)
+def test_keys_are_described(key: rsa.RSAPrivateKey, kind: str | None, length: int, algorithm: str) -> None:
+    fields = describe(certificate(key)).fields
+    found = [fields.get(f"certificate.{name}") for name in ("key_type", "key_length", "key_alg")]
+    assert found == [kind, length, algorithm]
+
+
+def test_names_are_spelled_as_openssl_spells_them() -> None:
+    subject = [
+        (OID.COUNTRY_NAME, "SE"), (OID.ORGANIZATION_NAME, 'Ö, "K" + <x>;'), (OID.BUSINESS_CATEGORY, " lead#"),
+        (OID.COMMON_NAME, "#1 \\ end "), (OID.EMAIL_ADDRESS, "a@b.test"),
+    ]  # fmt: skip
+    der = certificate(EC, subject=subject)
+    said = subprocess.run(
+        ["openssl", "x509", "-inform", "DER", "-noout", "-subject", "-nameopt", "RFC2253"],
+        input=der, capture_output=True, check=True,
+    ).stdout.decode()  # fmt: skip
+    assert "subject=" + describe(der).fields["certificate.subject"] == said.strip("\n")
+    assert escape("") == ""
+
+
+@pytest.mark.parametrize("cut", [0, 10, 200])
+def test_what_is_no_certificate_gives_its_digest_and_a_weird(cut: int) -> None:
+    got = shown("a.test", certificate(EC)[:cut] + b"x")
+    assert got.one("weird")["name"] == "x509_unreadable"
+    assert got.one("x509")["fingerprint"] == got.one("ssl")["cert_chain_fps"][0]
+
+
+def test_a_client_shows_its_own() -> None:
+    turns = handshake("a.test", certificate(EC, "a.test"))
+    turns.append((True, record(chain(certificate(EC, subject=[(OID.COMMON_NAME, "ana")])))))
+    one = run(connection(turns, dport=443).frames()).one("ssl")
+    assert (one["client_subject"], one["client_issuer"]) == ("CN=ana", "CN=ana")
+    assert len(one["client_cert_chain_fps"]) == 1
+
+
+def test_lengths_that_lie_are_borne() -> None:
+    lie = chain(certificate(EC))[:4] + b"\xff\xff\xff" + struct.pack(">I", 0xFFFFFFFF)
+    message = b"\x0b" + (len(lie) - 4).to_bytes(3, "big") + lie[4:]
+    run(connection([(False, record(server_hello(0x0303, 0xC02B, []) + message))], dport=443).frames()).one("conn")
