@@ -105,6 +105,7 @@ cdef class HttpParser(Parser):
     cdef bint tunnel               # it was a CONNECT that succeeded, or an upgrade
     cdef bint no_body              # its answer has none
     cdef bint simple               # a request had no version: an HTTP/0.9 answer is a body without a head
+    cdef bint folded               # the header that is read goes over several lines
     cdef bint paired               # a request and its answer were seen
     cdef bint websocket            # the answer's upgrade is to this
     cdef Draft* upgrade            # what both sides say of it
@@ -149,7 +150,7 @@ cdef class HttpParser(Parser):
         cdef Message* m = &self.message[asks]
         cdef Cursor before = c[0]
         cdef Span said = line(c)
-        if m.state == HEADERS and said.n and not c.short and not whole_header(c, &said, before):
+        if m.state == HEADERS and said.n and not c.short and not self.whole_header(c, &said, before):
             c[0] = before          # whether the next line goes on with this one cannot be told yet
             return left(c) >= LONGEST_LINE and self.drop_line(m, c)
         if c.short:
@@ -174,6 +175,22 @@ cdef class HttpParser(Parser):
         elif said.n == 0:          # TRAILERS
             self.end_message(conn, asks)
         return True
+
+    cdef bint whole_header(self, Cursor* c, Span* said, Cursor before) noexcept nogil:
+        """Takes the lines that go on with this one: they begin with a space.  False when that cannot be told yet."""
+        cdef Cursor ahead
+        self.folded = False
+        while left(c):
+            if peek(c, 0) != c' ' and peek(c, 0) != 9:
+                return True
+            ahead = c[0]
+            line(&ahead)
+            if ahead.short:
+                return False
+            c[0] = ahead
+            said[0] = trimmed_end(before_of(before, c))
+            self.folded = True
+        return False
 
     cdef bint drop_line(self, Message* m, Cursor* c) noexcept nogil:
         """A line that is too long is passed over."""
@@ -298,15 +315,17 @@ cdef class HttpParser(Parser):
         cdef Draft* d = self.asking if asks else self.first
         if c.short or name.n == 0:
             return
-        value = unfolded(conn, d, trimmed(take_rest(&c)))
-        if trimmed(name).n != name.n:
+        value = trimmed(take_rest(&c))
+        if self.folded:
+            value = unfolded(conn, d, value)
+        if byte_at(name, name.n - 1) <= c' ':
             weird(conn, b"HTTP_space_before_colon")
             name = trimmed(name)
         if d != NULL:
             keep_name(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, name)
-        if self.framing_header(conn, m, name, value) or d == NULL:
+        if (14 <= name.n <= 17 and self.framing_header(conn, m, name, value)) or d == NULL:
             return
-        if equals_nocase(part(name, 0, 14), b"sec-websocket-", 14):
+        if name.n > 20 and equals_nocase(part(name, 0, 14), b"sec-websocket-", 14):
             websocket_header(&self.upgrade, asks, name, value)
         elif asks:
             request_header(d, name, value)
@@ -630,22 +649,6 @@ cdef void keep_name(Draft* d, int field, Span name) noexcept nogil:
     for i in range(name.n):
         text[i] = upper(byte_at(name, i))
     keep_item(d, field, span(text, name.n))
-
-
-cdef bint whole_header(Cursor* c, Span* said, Cursor before) noexcept nogil:
-    """Takes the lines that go on with this one: they begin with a space.  False when that cannot be told yet."""
-    cdef Cursor ahead
-    while True:
-        if left(c) == 0:
-            return False
-        if peek(c, 0) != c' ' and peek(c, 0) != 9:
-            return True
-        ahead = c[0]
-        line(&ahead)
-        if ahead.short:
-            return False
-        c[0] = ahead
-        said[0] = trimmed_end(before_of(before, c))
 
 
 cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil:

@@ -16,7 +16,6 @@ from cext.record cimport (Draft, Schema, free_draft, get_text, keep_text, new_dr
 from parsers.shared.handshake cimport CLIENT_HELLO, HANDSHAKE_HEADER, SERVER_HELLO, Handshake
 
 from cext.parser import register
-from parsers.shared.quic_keys import open_initial
 
 cdef Schema QUIC = Schema("quic", "QUIC connections.")
 cdef int VERSION = QUIC.text("version", "Version: 1, quicv2, or draft and its number.", max=24)
@@ -293,6 +292,7 @@ cdef uint32_t open_packet(uint32_t version, Span connection, bint from_client, S
     cdef bytes frames
     cdef Py_ssize_t i
     try:
+        from parsers.shared.quic_keys import open_initial   # heavy: read when the first packet comes
         frames = open_initial(version, (<const char*>connection.p)[:connection.n], bool(from_client),
                               (<const char*>packet.p)[:packet.n], at)
     except Exception:              # memory alone can be short here

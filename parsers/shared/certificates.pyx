@@ -4,8 +4,6 @@ from cext.record cimport Record, Schema, fill
 from cext.types cimport span
 from libc.stdint cimport uint8_t
 
-from parsers.shared.x509 import describe
-
 cdef Schema X509 = Schema("x509", "Certificates, once a day each; ssl records name them by their fingerprint.")
 X509.text("fingerprint", "SHA-256 of the certificate, in hex.", max=64)
 X509.text("fingerprint_sha1", "SHA-1 of the certificate, in hex.", max=40)
@@ -36,6 +34,7 @@ cdef object read_certificate(Conn* conn, Span der, bint leaf, bint client):
     cdef Record r
     cdef bytes key
     cdef bytes name
+    from parsers.shared.x509 import describe   # heavy: read when the first certificate comes
     certificate = describe((<const char*>der.p)[:der.n])
     key = certificate.fingerprint.encode()
     if not is_news(conn, span(<const uint8_t*>(<const char*>key), 64)):
