@@ -7,5 +7,5 @@ from cext.writer cimport Writer
 cdef class ConnLog:
     cdef Writer writer
 
-    cdef void write(self, Flow* f) noexcept nogil
+    cdef void write(self, Flow* f, bint interim) noexcept nogil
     cdef uint32_t community_id(self, const Flow* f, unsigned char* text) noexcept nogil

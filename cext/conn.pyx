@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, strlen
 
 from cext.flow cimport Side
-from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
+from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, NO_VLAN
 from cext.parser cimport protocol
 from cext.record cimport Record, Schema, clear, put_number, put_text, put_word
 from cext.tcp cimport conn_state, stream_bytes
@@ -33,6 +33,11 @@ cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the 
 cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols recognised and then left, with commas between.")
 cdef int SPECULATIVE_SERVICE = CONN.text("speculative_service", "Protocols recognised by what one side says, not "
                                          "confirmed by the other, with commas between.")
+cdef int INTERIM = CONN.bool("interim", "The flow goes on: what it amounts to so far.  Its last record has no such mark.")
+cdef int VLAN = CONN.count("vlan", "Outer VLAN of the first packet (IEEE 802.1Q).")
+cdef int INNER_VLAN = CONN.count("inner_vlan", "Inner VLAN of it.")
+cdef int ORIG_L2_ADDR = CONN.text("orig_l2_addr", "Ethernet address that the originator's packets came from.", max=17)
+cdef int RESP_L2_ADDR = CONN.text("resp_l2_addr", "Ethernet address that the responder's packets came from.", max=17)
 cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again, counted nowhere else.")
 
 cdef enum:
@@ -43,7 +48,8 @@ cdef class ConnLog:
     def __init__(self, Writer writer):
         self.writer = writer
 
-    cdef void write(self, Flow* f) noexcept nogil:
+    cdef void write(self, Flow* f, bint interim) noexcept nogil:
+        """One record: the flow's last, or what it amounts to so far."""
         cdef Side* o = &f.side[True]
         cdef Side* r = &f.side[False]
         cdef const char* state = conn_state(f)
@@ -51,6 +57,7 @@ cdef class ConnLog:
         cdef uint8_t failed[NAMES_SIZE]
         cdef uint8_t guessed[NAMES_SIZE]
         cdef uint8_t community[64]
+        cdef uint8_t l2[2][17]
         cdef uint32_t n
         cdef Record record
         if not (self.writer.wanted >> CONN.layout.id) & 1:
@@ -79,6 +86,9 @@ cdef class ConnLog:
         n = self.community_id(f, community)
         if n:
             put_text(&record, COMMUNITY_ID, span(community, n))
+        if interim:
+            put_number(&record, INTERIM, True)
+        put_link(&record, f, l2[0], l2[1])
         if o.twins or r.twins:
             put_number(&record, TWIN_PKTS, o.twins + r.twins)
         self.writer.put(f, &CONN.layout, &record)
@@ -123,6 +133,30 @@ cdef void put_proto(Record* r, uint8_t proto) noexcept nogil:
         put_word(r, PROTO, b"icmp", 4)
     else:
         put_word(r, PROTO, b"unknown_transport", 17)
+
+
+cdef void put_link(Record* r, const Flow* f, uint8_t* orig, uint8_t* resp) noexcept nogil:
+    """Tags and addresses of the link layer, where it is Ethernet."""
+    if f.vlan != NO_VLAN:
+        put_number(r, VLAN, f.vlan)
+    if f.inner_vlan != NO_VLAN:
+        put_number(r, INNER_VLAN, f.inner_vlan)
+    if f.has_l2:
+        write_l2(orig, f.orig_l2)
+        write_l2(resp, f.resp_l2)
+        put_text(r, ORIG_L2_ADDR, span(orig, 17))
+        put_text(r, RESP_L2_ADDR, span(resp, 17))
+
+
+cdef void write_l2(uint8_t* text, const uint8_t* address) noexcept nogil:
+    """Six bytes in hex, with colons between: 17 characters."""
+    cdef const char* digits = b"0123456789abcdef"
+    cdef int i
+    for i in range(6):
+        text[3 * i] = digits[address[i] >> 4]
+        text[3 * i + 1] = digits[address[i] & 15]
+        if i < 5:
+            text[3 * i + 2] = c':'
 
 
 cdef void put_names(Record* r, int field, uint64_t bits, uint8_t* text) noexcept nogil:

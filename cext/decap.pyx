@@ -15,7 +15,8 @@ from libc.string cimport memcmp, memcpy, memset
 from cext.fragments cimport LARGEST_DATAGRAM, LONGEST_HEADER, Datagram
 from cext.packet cimport (HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, IPPROTO_AH,
                           IPPROTO_DSTOPTS, IPPROTO_FRAGMENT, IPPROTO_GRE, IPPROTO_HOPOPTS, IPPROTO_ICMP, IPPROTO_ICMPV6,
-                          IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_ROUTING, IPPROTO_TCP, IPPROTO_UDP, NO_SCALE, SYN)
+                          IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_ROUTING, IPPROTO_TCP, IPPROTO_UDP, NO_SCALE,
+                          NO_VLAN, SYN)
 from cext.types cimport set_v4, set_v6
 from cext.wire cimport be16, be24, be32, be64, le32, mix64
 
@@ -138,7 +139,20 @@ cdef Layer typed(Walk* w, uint32_t at, uint32_t size) noexcept nogil:
 cdef Layer ethernet(Walk* w) noexcept nogil:
     w.out.frame = w.p
     w.out.has_link = True
+    w.out.vlan = w.out.inner_vlan = NO_VLAN    # only the tags of the innermost frame are the flow's
     return typed(w, 12, 14)
+
+
+cdef Layer vlan(Walk* w) noexcept nogil:
+    """A tag (IEEE 802.1Q, 9.6): 12 bits of it name the network.  Of more than two the last two count."""
+    if here(w) >= 2:
+        if w.out.inner_vlan != NO_VLAN:
+            w.out.vlan = w.out.inner_vlan
+        if w.out.vlan == NO_VLAN:
+            w.out.vlan = be16(w.p) & 0xfff
+        else:
+            w.out.inner_vlan = be16(w.p) & 0xfff
+    return typed(w, 2, 4)
 
 
 cdef Layer payload_type(Walk* w) noexcept nogil:
@@ -147,7 +161,7 @@ cdef Layer payload_type(Walk* w) noexcept nogil:
     if kind == ETHERTYPE_IPV4 or kind == ETHERTYPE_IPV6:
         return IP
     if kind == ETHERTYPE_VLAN or kind == ETHERTYPE_QINQ or kind == ETHERTYPE_QINQ_OLD or kind == ETHERTYPE_QINQ_OLDER:
-        return typed(w, 2, 4)
+        return vlan(w)
     if kind == ETHERTYPE_MPLS or kind == ETHERTYPE_MPLS_MULTICAST:
         return MPLS
     if kind == ETHERTYPE_PPPOE:
@@ -433,7 +447,7 @@ cdef class Decap:
         cdef int steps = 0
         memset(&envelope, 0, sizeof(envelope))
         memset(out, 0, sizeof(Packet))
-        out.ts, out.frame = frame.ts, frame.p
+        out.ts, out.frame, out.vlan, out.inner_vlan = frame.ts, frame.p, NO_VLAN, NO_VLAN
         w.p, w.end, w.out, w.envelope = frame.p, frame.p + frame.captured, out, &envelope
         w.ethertype, w.claimed, w.next, w.depth, w.in_mirror, w.drop = 0, 0, 0, 0, True, BAD_TUNNEL
         self.step_count = 0

@@ -94,7 +94,13 @@ cdef struct Flow:
     uint64_t begun                 # bit i: protocol i of the registry was recognised
     uint64_t services              # … and confirmed by what followed
     uint64_t failed                # … or left again
+    Time report                    # when an interim record is due
     char history[LONGEST_HISTORY]
+    uint8_t orig_l2[6]             # Ethernet addresses of the first packet
+    uint8_t resp_l2[6]
+    bint has_l2
+    uint16_t vlan                  # of the first packet; NO_VLAN: none
+    uint16_t inner_vlan
     bint one_way
     bint partial                   # began in the middle
     uint8_t first_seen             # bit is_orig: a packet of that side was seen

@@ -5,7 +5,7 @@ flow whose deadline has moved on is hung up again when its slot comes by, so a p
 is packet time, and never goes back.
 """
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 from cext.types cimport SECOND, same_addr
 from cext.wire cimport prefetch
@@ -91,6 +91,10 @@ cdef class FlowTable:
         f.envelope, f.tunnel_vni, f.tunnel_depth = p.envelope, p.tunnel_vni, p.tunnel_depth
         f.timer_next = f.timer_before = f.timer_slot = NO_FLOW
         f.side[0].envelope = f.side[1].envelope = NO_FLOW
+        f.has_l2, f.vlan, f.inner_vlan = p.has_link, p.vlan, p.inner_vlan
+        if p.has_link:             # destination, then source (IEEE 802.3, 3.2)
+            memcpy(&f.orig_l2[0] if flip else &f.resp_l2[0], p.frame, 6)
+            memcpy(&f.resp_l2[0] if flip else &f.orig_l2[0], p.frame + 6, 6)
         if flip:
             f.orig_h, f.resp_h, f.orig_p, f.resp_p = p.dst, p.src, p.dport, p.sport
             note_once(f, True, MARK_FLIPPED, c'^')
@@ -303,9 +307,13 @@ cdef void note_gap(Flow* f, bint is_orig) noexcept nogil:
 
 cdef void flip(Flow* f) noexcept nogil:
     """Originator and responder change places."""
+    cdef uint8_t swap[6]
     f.orig_h, f.resp_h = f.resp_h, f.orig_h
     f.orig_p, f.resp_p = f.resp_p, f.orig_p
     f.side[0], f.side[1] = f.side[1], f.side[0]
+    memcpy(swap, f.orig_l2, 6)
+    memcpy(f.orig_l2, f.resp_l2, 6)
+    memcpy(f.resp_l2, swap, 6)
     f.marks = f.marks << 16 | f.marks >> 16
     f.first_seen = (f.first_seen & 1) << 1 | f.first_seen >> 1
     f.flips += 1

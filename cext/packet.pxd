@@ -5,6 +5,7 @@ from cext.types cimport Addr, Time
 
 cdef enum:
     BATCH = 32                     # frames that go through the two passes together
+    NO_VLAN = 0xffff
     NO_SCALE = 255                 # a SYN without a window scale option
 
 cdef enum TcpFlag:                 # RFC 9293, 3.1
@@ -82,4 +83,6 @@ cdef struct Packet:
     uint8_t window_scale
     uint8_t tunnel_depth           # tunnels below the mirror's own
     bint one_way                   # ICMP without a counterpart: the sender is always the originator
-    bint has_link
+    bint has_link                  # frame begins with an Ethernet header
+    uint16_t vlan                  # identifiers of the innermost frame's tags, outer and inner; NO_VLAN: none
+    uint16_t inner_vlan

@@ -12,7 +12,7 @@ def register(
     kind: type[Parser],
     *,
     name: str,
-    schema: Schema,
+    schema: Schema | None = None,
     transport: str = "tcp",
     over_tcp: type[Parser] | None = None,
     ports: tuple[int, ...] = (),

@@ -88,9 +88,9 @@ cdef int find_protocol(const char* name) noexcept nogil:
     return NOBODY
 
 
-def register(kind, *, str name, Schema schema, str transport="tcp", over_tcp=None, ports=(),
+def register(kind, *, str name, Schema schema=None, str transport="tcp", over_tcp=None, ports=(),
              uint32_t carry_max=CARRY_MAX, uint64_t idle_seconds=0, bint late=False, bint confirms=False):
-    """Makes a protocol known: the last line of its file.
+    """Makes a protocol known: the last line of its file.  One without a ``schema`` is recognised and not read.
 
     ``over_tcp``: the class that reads it there, where ``kind`` reads datagrams.  ``ports`` say whom to ask first; over
     datagrams a MAYBE is enough there.  ``idle_seconds`` is how long a recognised flow may be silent.  ``late``:
@@ -128,7 +128,7 @@ def registered():
     return [{"name": text.decode(),
              "transport": ",".join(transport for j, transport in enumerate(("tcp", "udp")) if protocols[i].kind[j]),
              "ports": tuple(protocols[i].ports[j] for j in range(protocols[i].port_count)),
-             "schema": schema.name, "doc": (kind.__doc__ or "").strip().split("\n")[0],
+             "schema": schema.name if schema else None, "doc": (kind.__doc__ or "").strip().split("\n")[0],
              "python": issubclass(kind, PyParser)}
             for i, (text, kind, _, schema) in enumerate(alive)]
 

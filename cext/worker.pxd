@@ -25,6 +25,7 @@ cdef class Worker:
     cdef Time begin
     cdef Time end
     cdef Time first_time
+    cdef Time interim              # between two conn records of a flow that goes on
     cdef uint64_t packets
     cdef uint64_t bytes
     cdef uint64_t flow_packets
@@ -36,6 +37,7 @@ cdef class Worker:
     cdef void process(self, int n) noexcept nogil
     cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil
     cdef void take(self, const Packet* p) noexcept nogil
+    cdef Time wake(self, const Flow* f) noexcept nogil
     cdef Flow* new_flow(self, const Packet* p, bint* is_orig) noexcept nogil
     cdef bint flips(self, const Packet* p) noexcept nogil
     cdef bint is_server_port(self, const Packet* p, uint16_t port) noexcept nogil
@@ -45,4 +47,5 @@ cdef class Worker:
     cdef void take_datagram(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil
     cdef Time timeout(self, const Flow* f) noexcept nogil
     cdef void expire(self) noexcept nogil
+    cdef void report(self, Flow* f, Time now) noexcept nogil
     cdef void finish(self, Flow* f, Reason why) noexcept nogil

@@ -24,6 +24,8 @@ cdef enum:
     DATAGRAM_IDLE = 60
     TWIN_SILENCE = 2               # … after which another vantage takes the place of a silent one
 
+cdef Time NEVER = <Time>1 << 62
+
 cdef Schema STATS = Schema("stats", "What the sensor did, and what it could not use.")
 
 COUNTERS = (
@@ -55,16 +57,19 @@ cdef class Worker:
     """Reads captures into records.  Pure mechanics: what to do comes in as arguments, records go out by drain."""
 
     def __init__(self, Decap decap, Writer writer, *, Filter filter=None, begin=None, end=None,
-                 server_ports=((), ()), protocols=None, uint32_t most_flows=1 << 20, double reorder_window=0.25):
-        """``begin`` and ``end``: times in ns that bound the packets used; ``server_ports``: of TCP, of UDP."""
+                 server_ports=((), ()), protocols=None, uint32_t most_flows=1 << 20, double reorder_window=0.25,
+                 double interim=0):
+        """``begin`` and ``end``: times in ns that bound the packets used; ``server_ports``: of TCP, of UDP;
+        ``interim``: seconds after which a flow that goes on has another conn record, 0 for none."""
         self.decap, self.writer, self.filter = decap, writer, filter
         self.flows = FlowTable(most_flows)
         self.dispatch = Dispatch(writer, protocols)
         self.streams = Streams(self.dispatch, window=reorder_window)
         self.conns = ConnLog(writer)
         self.begin = 0 if begin is None else begin
-        self.end = (<Time>1 << 62) if end is None else end
+        self.end = NEVER if end is None else end
         self.first_time = -1
+        self.interim = <Time>(interim * SECOND) if interim else NEVER
         for i, ports in enumerate(server_ports):
             for port in ports:
                 self.server_ports[i][<int>port >> 3] |= 1 << (<int>port & 7)
@@ -174,6 +179,8 @@ cdef class Worker:
             if f == NULL:
                 self.decap.count(FLOWS_FULL)
                 return
+        if p.ts >= f.report:
+            self.report(f, p.ts)
         self.flow_packets += 1
         if self.is_twin(f, p, is_orig):
             self.take_twin(f, p, is_orig)
@@ -188,7 +195,12 @@ cdef class Worker:
             self.take_datagram(f, p, is_orig)
         if not f.lingers:
             f.deadline = p.ts + self.timeout(f)
-        self.flows.schedule(f, self.streams.wake(f, f.deadline))
+        self.flows.schedule(f, self.wake(f))
+
+    cdef Time wake(self, const Flow* f) noexcept nogil:
+        """When the flow must be looked at: for its end, for a hole to give up, or for an interim record."""
+        cdef Time when = self.streams.wake(f, f.deadline)
+        return f.report if f.report < when else when
 
     cdef Flow* new_flow(self, const Packet* p, bint* is_orig) noexcept nogil:
         """A new flow; when the table is full the one that would time out soonest gives way."""
@@ -201,6 +213,8 @@ cdef class Worker:
             self.evicted += 1
             self.finish(f, EVICTED)
             f = self.flows.create(p, flip)
+        if f != NULL:
+            f.report = p.ts + self.interim if self.interim != NEVER else NEVER
         is_orig[0] = not flip
         return f
 
@@ -283,15 +297,22 @@ cdef class Worker:
                 self.finish(f, TIMED_OUT)
             else:
                 self.streams.settle(f, self.flows.now)
-                wake = self.streams.wake(f, f.deadline)
+                if f.report <= self.flows.now:
+                    self.report(f, self.flows.now)
+                wake = self.wake(f)
                 # a hole that nobody has acknowledged stays: looking again before time moves on would never end
                 self.flows.schedule(f, wake if wake > self.flows.now else self.flows.now + SECOND)
             f = self.flows.due()
+
+    cdef void report(self, Flow* f, Time now) noexcept nogil:
+        """An interim record; the next is due a whole number of intervals later."""
+        self.conns.write(f, True)
+        f.report += (now - f.report) // self.interim * self.interim + self.interim
 
     cdef void finish(self, Flow* f, Reason why) noexcept nogil:
         """What is held goes, the parser ends, the conn record is written; the flow is gone."""
         if f.proto == IPPROTO_TCP:
             self.streams.finish(f, f.last)
         self.dispatch.end(f, why, f.last)
-        self.conns.write(f)
+        self.conns.write(f, False)
         self.flows.remove(f)

@@ -134,7 +134,7 @@ cdef struct Resource:              # one resource record (RFC 1035, 4.1.3)
 
 
 cdef class DnsParser(Parser):
-    """DNS over UDP: each datagram is a message."""
+    """Names and addresses; mDNS, LLMNR and NetBIOS names too."""
 
     cdef Draft* first              # questions without an answer and answers without a question, the oldest first
     cdef Draft* last

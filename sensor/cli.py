@@ -86,6 +86,8 @@ def cloudmri() -> None:
 @click.option("--no-tunnels", is_flag=True, help="Do not open tunnels inside of the mirrored traffic.")
 @click.option("--reorder-window", default=0.25, show_default=True, metavar="SECONDS",
               help="How long a hole in a TCP stream may last before it is given up.")
+@click.option("--conn-interim", default=0.0, show_default=True, metavar="SECONDS",
+              help="Write a conn record of a flow that goes on that often, too; 0: at its end alone.")
 @click.option("--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")
 @click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
@@ -93,7 +95,8 @@ def cloudmri() -> None:
 def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, tenant: str, expression: str | None,
            begin: int | None, end: int | None, explain: int | None, secrets: bool, seed: int,
            local_nets: tuple[str, ...], vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...], no_tunnels: bool,
-           reorder_window: float, max_flows: int, quiet: bool, log_level: str, debug: bool) -> None:
+           reorder_window: float, conn_interim: float, max_flows: int, quiet: bool, log_level: str,
+           debug: bool) -> None:
     """Turn captures into records.
 
     FILE is a pcap or pcapng file (plain, gzip, zstd or xz), a directory of them, a glob, or - for standard input.
@@ -104,7 +107,7 @@ def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, 
         only=frozenset(only.split(",")) if only else None, format=form, by_kind=output != "-", secrets=secrets,
         tenant=tenant, filter=expression, begin=begin, end=end, seed=seed, local_nets=local_nets or PRIVATE,
         vxlan_ports=vxlan_ports, geneve_ports=geneve_ports, open_tunnels=not no_tunnels, max_flows=max_flows,
-        reorder_window=reorder_window)
+        reorder_window=reorder_window, conn_interim=conn_interim)
     with told(debug):
         names = captures.find(list(files))
         if explain is not None:
@@ -172,8 +175,9 @@ def protocols(as_json: bool) -> None:
         return
     for protocol in known():
         ports = ",".join(map(str, protocol["ports"])) or "–"
-        click.echo(f"{protocol['name']:<12} {protocol['transport']:<4} {protocol['doc']}  (records: "
-                   f"{protocol['schema']}; usual ports: {ports}{'; in Python' if protocol['python'] else ''})")
+        kind, python = protocol["schema"] or "none but conn", "; in Python" if protocol["python"] else ""
+        click.echo(f"{protocol['name']:<12} {protocol['transport']:<7} {protocol['doc']}  (records: "
+                   f"{kind}; usual ports: {ports}{python})")
 
 
 @cloudmri.command()

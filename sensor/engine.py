@@ -41,6 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_depth: int = 6
     max_flows: int = 1 << 20
     reorder_window: float = 0.25
+    conn_interim: float = 0
 
 
 class Replay:
@@ -61,7 +62,8 @@ class Replay:
         self.worker = Worker(decap, self.writer,
                              filter=compile_filter(options.filter) if options.filter else None,
                              begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
-                             most_flows=options.max_flows, reorder_window=options.reorder_window)
+                             most_flows=options.max_flows, reorder_window=options.reorder_window,
+                             interim=options.conn_interim)
 
     def refuse(self, why: str) -> None:
         """A file that cannot be used; the others go on."""

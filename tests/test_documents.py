@@ -53,7 +53,7 @@ def sensor(package: Path, *words: str, data: bytes = b"") -> subprocess.Complete
 
 
 def test_a_parser_of_ones_own_is_found_by_its_entry_point(package: Path) -> None:
-    assert b"finger       tcp  Finger requests." in sensor(package, "protocols").stdout
+    assert b"finger       tcp     Finger requests." in sensor(package, "protocols").stdout
     done = sensor(package, "replay", "-q", "-", "--only", "finger", data=pcap(connection(FINGER, dport=79).frames()))
     assert (json.loads(done.stdout)["query"], json.loads(done.stdout)["answer_bytes"]) == ("ana", 22)
 

@@ -18,7 +18,7 @@ from tests.builders import ACK, PSH, Talk, Turns, connection, ethernet, gwlb, vx
 from tests.conftest import ROOT, conversations, facts, run
 
 FOLDERS = {"ssl": "tls"}
-KINDS = [p["name"] for p in protocols() if not p["python"] and "tcp" in p["transport"]]
+KINDS = [p["name"] for p in protocols() if not p["python"] and p["schema"] and "tcp" in p["transport"]]
 # fields that are read off segment sizes or times, and so change with the segmentation
 INFERRED = {
     "ssh": ("auth_success", "auth_attempts"),

@@ -1,9 +1,11 @@
 """Flows: conn records with Zeek's fields and meanings, timeouts on packet time, tenants and twins."""
 
+import struct
+
 import communityid
 import pytest
 
-from tests.builders import ACK, FIN, RST, START, SYN, Talk, Timed, Turns, connection, ethernet, ip, udp, vxlan
+from tests.builders import ACK, FIN, PSH, RST, START, SYN, Talk, Timed, Turns, connection, ethernet, ip, udp, vxlan
 from tests.conftest import Run, run
 
 HELLO: Turns = [(True, b"hello"), (False, b"welcome")]
@@ -215,3 +217,30 @@ def test_every_line_has_the_uid_of_its_conn() -> None:
     turns: Turns = [(True, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (False, b"HTTP/1.1 204 No Content\r\n\r\n")]
     got = run(connection(turns, dport=80).frames())
     assert {record["uid"] for record in got.lines} == {got.one("conn")["uid"]}
+
+
+def test_a_flow_that_goes_on_is_told_of_in_between() -> None:
+    """An interim record each so many seconds of the packets' time; the last one has no mark."""
+    talk = Talk().open()
+    for second in range(1, 36):  # the packet of the very moment comes after its record
+        talk.send(True, PSH | ACK, b"x", at=talk.start + second)
+    got = run(talk.frames(), interim=10)
+    records = sorted(got.of("conn"), key=lambda r: r["duration"])
+    assert [(r.get("interim"), round(r["duration"])) for r in records] == [
+        (True, 9), (True, 19), (True, 29), (None, 35),
+    ]  # fmt: skip
+    assert [r["orig_bytes"] for r in records] == sorted(r["orig_bytes"] for r in records)
+    assert len({r["uid"] for r in records}) == 1
+
+
+def test_link_addresses_and_tags_are_those_of_the_inner_frame() -> None:
+    talk = Talk().open()
+    inner = [(time, packet) for time, _, packet in talk.packets]
+    tags = struct.pack(">HHHH", 0x88A8, 0x2064, 0x8100, 0x0007)
+    plain = run((time, ethernet(packet)) for time, packet in inner).one("conn")
+    assert (plain["orig_l2_addr"], plain["resp_l2_addr"]) == ("02:00:00:00:00:01", "02:00:00:00:00:02")
+    assert "vlan" not in plain
+    tagged = [(time, ethernet(packet)[:12] + tags + ethernet(packet)[12:]) for time, packet in inner]
+    for frames in (tagged, [(time, vxlan(frame)) for time, frame in tagged]):
+        got = run(frames).one("conn")
+        assert (got["vlan"], got["inner_vlan"]) == (100, 7)

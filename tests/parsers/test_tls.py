@@ -127,7 +127,7 @@ def test_a_broken_record_ends_the_parsing_with_what_is_known() -> None:
     assert got.of("weird")[0]["name"] == "ssl_bad_record"
 
 
-def test_starttls_is_found_behind_a_greeting_that_nobody_knows() -> None:
+def test_starttls_is_found_behind_a_greeting() -> None:
     turns: Turns = [
         (False, b"220 mail.test ESMTP\r\n"),
         (True, b"EHLO a\r\n"),
@@ -138,4 +138,4 @@ def test_starttls_is_found_behind_a_greeting_that_nobody_knows() -> None:
     ]
     got = run(connection(turns, dport=25).frames())
     assert got.one("ssl")["established"] is True
-    assert got.one("conn")["service"] == "ssl"
+    assert got.one("conn")["service"] == "smtp,ssl"
