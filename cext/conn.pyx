@@ -33,7 +33,7 @@ cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the 
 cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols recognised and then left, with commas between.")
 cdef int SPECULATIVE_SERVICE = CONN.text("speculative_service", "Protocols recognised by what one side says, not "
                                          "confirmed by the other, with commas between.")
-cdef int INTERIM = CONN.bool("interim", "The flow goes on: what it amounts to so far.  Its last record has no such mark.")
+cdef int INTERIM = CONN.bool("interim", "The flow goes on: what it amounts to so far.  Its last record lacks the mark.")
 cdef int VLAN = CONN.count("vlan", "Outer VLAN of the first packet (IEEE 802.1Q).")
 cdef int INNER_VLAN = CONN.count("inner_vlan", "Inner VLAN of it.")
 cdef int ORIG_L2_ADDR = CONN.text("orig_l2_addr", "Ethernet address that the originator's packets came from.", max=17)

@@ -75,8 +75,14 @@ cdef class Parser:
     cdef void end(self, Conn* conn, Reason why) noexcept nogil
 
 
+cdef enum Policy:                  # what the operator wants, one bit each
+    SECRETS = 1                    # secret fields are written
+    SQL_SHAPES = 2                 # of SQL only its shape: no literal leaves the sensor
+
+
 cdef class Sink:
     """Where records go.  The one that writes them is made by the worker."""
+    cdef uint32_t policy           # of Policy
     cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil
     cdef void weird(self, Conn* conn, const char* name) noexcept nogil
     cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
@@ -172,6 +178,11 @@ cdef inline void weird(Conn* conn, const char* name) noexcept nogil:
 cdef inline bint is_local(Conn* conn, const Addr* a) noexcept nogil:
     """True for an address of the operator's own networks."""
     return (<Sink>conn.sink).is_local(&a.b[0])
+
+
+cdef inline uint32_t policy(Conn* conn) noexcept nogil:
+    """The operator's wishes, bits of Policy."""
+    return (<Sink>conn.sink).policy
 
 
 cdef inline uint32_t ask(Conn* conn, const char* kind, Span s, uint8_t* answer, uint32_t room) noexcept nogil:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -86,6 +86,8 @@ def cloudmri() -> None:
 @click.option("--no-tunnels", is_flag=True, help="Do not open tunnels inside of the mirrored traffic.")
 @click.option("--reorder-window", default=0.25, show_default=True, metavar="SECONDS",
               help="How long a hole in a TCP stream may last before it is given up.")
+@click.option("--sql", type=click.Choice(["text", "fingerprint"]), default="text", show_default=True,
+              help="Write statements as sent, or without their values: no literal leaves the sensor.")
 @click.option("--conn-interim", default=0.0, show_default=True, metavar="SECONDS",
               help="Write a conn record of a flow that goes on that often, too; 0: at its end alone.")
 @click.option("--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time.")
@@ -95,7 +97,8 @@ def cloudmri() -> None:
 def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, tenant: str, expression: str | None,
            begin: int | None, end: int | None, explain: int | None, secrets: bool, seed: int,
            local_nets: tuple[str, ...], vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...], no_tunnels: bool,
-           reorder_window: float, conn_interim: float, max_flows: int, quiet: bool, log_level: str,
+           reorder_window: float, sql: Literal["text", "fingerprint"],
+           conn_interim: float, max_flows: int, quiet: bool, log_level: str,
            debug: bool) -> None:
     """Turn captures into records.
 
@@ -107,7 +110,7 @@ def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, 
         only=frozenset(only.split(",")) if only else None, format=form, by_kind=output != "-", secrets=secrets,
         tenant=tenant, filter=expression, begin=begin, end=end, seed=seed, local_nets=local_nets or PRIVATE,
         vxlan_ports=vxlan_ports, geneve_ports=geneve_ports, open_tunnels=not no_tunnels, max_flows=max_flows,
-        reorder_window=reorder_window, conn_interim=conn_interim)
+        reorder_window=reorder_window, conn_interim=conn_interim, sql=sql)
     with told(debug):
         names = captures.find(list(files))
         if explain is not None:

@@ -50,6 +50,7 @@ class Run:
         tenant: str = "vni",
         format: str = "json",
         secrets: bool = False,
+        sql_shapes: bool = False,
         only: set[str] | None = None,
         chunk: int | None = None,
         decap: dict[str, Any] | None = None,
@@ -59,7 +60,13 @@ class Run:
         tenants = Tenants(tenant)
         opened = Decap(tenants, **(decap or {}))
         self.writer = Writer(
-            opened, format=format, secrets=secrets, only=only, tenant_names=tenants.names, is_local=local_test()
+            opened,
+            format=format,
+            secrets=secrets,
+            sql_shapes=sql_shapes,
+            only=only,
+            tenant_names=tenants.names,
+            is_local=local_test(),
         )
         self.worker = Worker(opened, self.writer, server_ports=(SERVER_TCP, SERVER_UDP), protocols=protocols, **worker)
         self.capture = Capture()

@@ -25,6 +25,7 @@ INFERRED = {
     "http": ("time_to_first_byte", "duration"),
     "websocket": ("time_to_first_byte", "duration"),
     "dns": ("rtt",),
+    "postgresql": ("duration",),
 }
 CONN_SIZES = ("orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes", "history", "duration")
 

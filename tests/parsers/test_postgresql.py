@@ -221,3 +221,76 @@ def test_midstream_sessions_are_recognised() -> None:
     record = run(talk.frames()).one("postgresql")
     assert (record["frontend_arg"], record["rows"]) == ("select 1", 1)
     assert "user" not in record
+
+
+def test_bytes_duration_and_status_are_told_for_each_statement() -> None:
+    ask, answer = query("begin; select 1"), message(b"T", bytes(6)) + ROW + DONE + message(b"Z", b"T")
+    record = rounds((True, ask), (False, answer))[0]
+    assert (record["request_bytes"], record["response_bytes"]) == (len(ask), len(answer))
+    assert (record["transaction_status"], record["rows"]) == ("transaction", 1)
+    assert record["duration"] == pytest.approx(0.0001)
+
+
+def test_the_last_of_a_round_has_its_status() -> None:
+    ask = parse("select 1") + bind() + execute() + bind() + execute() + SYNC
+    got = rounds((True, ask), (False, message(b"1") + (message(b"2") + DONE) * 2 + READY))
+    assert [r.get("transaction_status") for r in got] == [None, "idle"]
+    assert sum(r["request_bytes"] for r in got) == len(ask)
+
+
+def test_a_login_is_a_success_when_the_server_is_ready() -> None:
+    """AuthenticationOk says who it is; the database may still not exist."""
+    error = message(b"E", b"SFATAL\0VFATAL\0C3D000\0Mdatabase does not exist\0\0")
+    got = run(connection([(True, HELLO), (False, AUTH_OK + error)]).frames()).one("postgresql")
+    assert (got["success"], got["sqlstate"], got["error_message"]) == (False, "3D000", "database does not exist")
+    assert (got["backend"], got["severity"]) == ("auth_ok,error", "FATAL")
+    cut = run(connection([(True, HELLO), (False, AUTH_OK)]).frames()).one("postgresql")
+    assert "success" not in cut
+
+
+def test_parameters_are_counted_named_and_valued_when_asked_for() -> None:
+    values = struct.pack(">HHHH", 3, 0, 1, 0) + struct.pack(">H", 3)
+    values += struct.pack(">I", 2) + b"17" + struct.pack(">I", 2) + b"\xca\xfe" + struct.pack(">i", -1)
+    ask = message(b"P", b"s\0select $1, $2, $3\0" + struct.pack(">HI", 1, 23))
+    ask += message(b"D", b"Ss\0") + message(b"B", b"\0s\0" + values + bytes(2)) + execute() + SYNC
+    types = message(b"t", struct.pack(">HIII", 3, 23, 17, 99999))
+    turns = (True, ask), (False, message(b"1") + types + message(b"2") + DONE + READY)
+    record = rounds(*turns)[0]
+    assert (record["parameters"], record["parameter_types"]) == (3, ["int4", "bytea", "oid-99999"])
+    assert "parameter_values" not in record
+    assert rounds(*turns, secrets=True)[0]["parameter_values"] == ["17", "\\xcafe", "NULL"]
+
+
+def test_copied_data_belongs_to_its_statement() -> None:
+    data = message(b"d", b"1\n" * 5000)
+    turns = (True, query("copy t from stdin")), (False, message(b"G", bytes(3))), (True, data * 3 + message(b"c"))
+    record = rounds(*turns, (False, message(b"C", b"COPY 15000\0") + READY))[0]
+    assert (record["copy"], record["command_tag"]) == ("in", "COPY 15000")
+    assert record["request_bytes"] == len(query("copy t from stdin")) + 3 * len(data) + 5
+
+
+def test_a_later_name_of_the_application_counts() -> None:
+    status = message(b"S", b"application_name\0report\0")
+    got = rounds((True, query("set application_name = 'report'")), (False, DONE + status + READY))
+    assert got[0]["application_name"] == "report"
+
+
+def test_what_began_before_the_capture_is_marked() -> None:
+    late = run(connection([(True, query("select 1")), (False, DONE + READY)], dport=5432).frames())
+    assert late.one("postgresql")["partial"] is True
+    assert "partial" not in session().one("postgresql")
+
+
+def test_a_portal_that_is_suspended_goes_on() -> None:
+    ask = message(b"P", b"\0select 1\0\0\0") + message(b"B", b"c\0\0" + bytes(6)) + execute("c") + SYNC
+    suspended = message(b"1") + message(b"2") + ROW * 2 + message(b"s") + READY
+    got = rounds((True, ask), (False, suspended), (True, execute("c") + SYNC), (False, ROW + DONE + READY))
+    assert [(r["portal"], r["rows"], r.get("command_tag")) for r in got] == [("c", 2, None), ("c", 1, "SELECT 1")]
+    assert {r["frontend_arg"] for r in got} == {"select 1"}
+
+
+def test_version_3_2_options_and_replication_are_told() -> None:
+    body = struct.pack(">I", 3 << 16 | 2) + b"user\0ana\0options\0-c geqo=off\0replication\0true\0\0"
+    hello = struct.pack(">I", 4 + len(body)) + body
+    got = run(connection([(True, hello), (False, AUTH_OK + READY)]).frames()).one("postgresql")
+    assert (got["protocol_version"], got["options"], got["replication"]) == ("3.2", "-c geqo=off", "true")
