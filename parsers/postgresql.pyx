@@ -484,7 +484,8 @@ cdef class PostgresqlParser(Parser):
         self.last = d
         return d
 
-    cdef Draft* ask_sql(self, Conn* conn, Asked what, const char* name, uint32_t n, Span sql, Span shape) noexcept nogil:
+    cdef Draft* ask_sql(self, Conn* conn, Asked what, const char* name, uint32_t n, Span sql,
+                        Span shape) noexcept nogil:
         cdef Draft* d = self.ask(conn, what, name, n)
         if d != NULL:
             self.keep_sql(conn, d, sql, shape)
@@ -610,11 +611,11 @@ cdef void keep_values(Draft* d, Span bound) noexcept nogil:
 
 
 cdef void keep_hex(Draft* d, Span s) noexcept nogil:
-    """``\\x`` and hex digits, as PostgreSQL writes bytes."""
+    """``0x`` and hex digits."""
     cdef const char* digits = b"0123456789abcdef"
     cdef uint8_t text[2 * LONGEST_VALUE + 2]
     cdef uint32_t i
-    text[0], text[1] = c'\\', c'x'
+    text[0], text[1] = c'0', c'x'
     for i in range(s.n):
         text[2 * i + 2] = digits[byte_at(s, i) >> 4]
         text[2 * i + 3] = digits[byte_at(s, i) & 15]

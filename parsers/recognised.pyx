@@ -185,7 +185,7 @@ cdef Match is_ldap(Cursor c) noexcept nogil:
     if c.short:
         return Match.MAYBE
     return Match.YES if operation in (0x60, 0x61, 0x63, 0x64, 0x65, 0x66, 0x68, 0x4a, 0x6c, 0x6e, 0x73, 0x77,
-                                       0x78) else Match.NO
+                                      0x78) else Match.NO
 
 
 cdef class Ldap(MayBecomeTls):

@@ -112,8 +112,8 @@ cdef uint32_t literal_end(Span sql, uint32_t at) noexcept nogil:
 # ---- shape ---------------------------------------------------------------------------------------------------------
 
 cdef uint32_t fingerprint_sql(Span sql, uint8_t* out) noexcept nogil:
-    """The statement with ``?`` for each literal and for a list of them in brackets, names in lower case, one space for any, and
-    without comments.  Writes at most ``sql.n`` bytes, and gives their number."""
+    """The statement with ``?`` for each literal and for a list of them in brackets, names in lower case, one space for
+    any, and without comments.  Writes at most ``sql.n`` bytes, and gives their number."""
     cdef uint32_t at = 0, end, n = 0
     cdef bint space = False
     while at < sql.n:
@@ -159,9 +159,10 @@ cdef bint ends_in_keyword(const uint8_t* out, uint32_t n) noexcept nogil:
     while begin and is_word(out[begin - 1]):
         begin -= 1
     word = span(out + begin, n - begin)
-    return (equals(word, b"select", 6) or equals(word, b"values", 6) or equals(word, b"and", 3) or equals(word, b"or", 2)
-            or equals(word, b"between", 7) or equals(word, b"limit", 5) or equals(word, b"offset", 6)
-            or equals(word, b"then", 4) or equals(word, b"else", 4) or equals(word, b"when", 4) or equals(word, b"in", 2)
+    return (equals(word, b"select", 6) or equals(word, b"values", 6) or equals(word, b"and", 3)
+            or equals(word, b"or", 2) or equals(word, b"between", 7) or equals(word, b"limit", 5) or equals(word, b"offset", 6)
+            or equals(word, b"then", 4) or equals(word, b"else", 4) or equals(word, b"when", 4)
+            or equals(word, b"in", 2)
             or equals(word, b"where", 5) or equals(word, b"by", 2) or equals(word, b"not", 3)
             or equals(word, b"like", 4) or equals(word, b"return", 6) or equals(word, b"to", 2))
 
@@ -207,7 +208,7 @@ cdef uint32_t put_token(Span sql, uint32_t at, uint8_t* out, uint32_t* n) noexce
 # ---- secrets -------------------------------------------------------------------------------------------------------
 
 cdef bint keep_masked(Draft* d, int field, int unmasked_field, Span sql) noexcept nogil:
-    """Keeps a statement with every literal behind PASSWORD masked; as it was too, as a secret.  True: there were some."""
+    """Keeps a statement with every literal behind PASSWORD masked; as it was, as a secret.  True: there are some."""
     cdef uint32_t begin = 0, start = 0, end = 0
     if not find_password(sql, 0, &start, &end):
         keep_text(d, field, sql)

@@ -258,7 +258,7 @@ def test_parameters_are_counted_named_and_valued_when_asked_for() -> None:
     record = rounds(*turns)[0]
     assert (record["parameters"], record["parameter_types"]) == (3, ["int4", "bytea", "oid-99999"])
     assert "parameter_values" not in record
-    assert rounds(*turns, secrets=True)[0]["parameter_values"] == ["17", "\\xcafe", "NULL"]
+    assert rounds(*turns, secrets=True)[0]["parameter_values"] == ["17", "0xcafe", "NULL"]
 
 
 def test_copied_data_belongs_to_its_statement() -> None:
