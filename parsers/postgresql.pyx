@@ -60,15 +60,15 @@ cdef int DURATION = POSTGRESQL.interval("duration", "From the request to the end
 cdef int REQUEST_BYTES = POSTGRESQL.count("request_bytes", "Bytes of the request's messages: Parse, Bind and data that is "
                                           "copied in too.")
 cdef int RESPONSE_BYTES = POSTGRESQL.count("response_bytes", "Bytes of the answer's messages.")
-cdef int TRANSACTION_STATUS = POSTGRESQL.text("transaction_status", "Where its transaction stood behind the round's last "
-                                              "request: idle, transaction or failed.", max=16)
+cdef int TRANSACTION_STATUS = POSTGRESQL.text("transaction_status", "Where its transaction stood behind the round's "
+                                              "last request: idle, transaction or failed.", max=16)
 cdef int COPY = POSTGRESQL.text("copy", "Data was copied: in, out or both.", max=4)
 cdef int NOTIFICATIONS = POSTGRESQL.count("notifications", "Notifications that came with the answer.")
 cdef int OPTIONS = POSTGRESQL.text("options", "Options of the start-up message.")
 cdef int REPLICATION = POSTGRESQL.text("replication", "Replication mode of the start-up message.", max=16)
 cdef int PROTOCOL_VERSION = POSTGRESQL.text("protocol_version", "Version of the start-up message, such as 3.0.", max=8)
-cdef int PARTIAL = POSTGRESQL.bool("partial", "The connection began before the capture, or a part of it is lost: names may "
-                                   "be unknown.")
+cdef int PARTIAL = POSTGRESQL.bool("partial", "The connection began before the capture, or a part of it is lost: names "
+                                   "may be unknown.")
 cdef int UNMASKED_ARG = POSTGRESQL.text("unmasked_arg", "The SQL as sent, where frontend_arg masks a password.",
                                         max=8192, secret=True)
 

@@ -160,7 +160,8 @@ cdef bint ends_in_keyword(const uint8_t* out, uint32_t n) noexcept nogil:
         begin -= 1
     word = span(out + begin, n - begin)
     return (equals(word, b"select", 6) or equals(word, b"values", 6) or equals(word, b"and", 3)
-            or equals(word, b"or", 2) or equals(word, b"between", 7) or equals(word, b"limit", 5) or equals(word, b"offset", 6)
+            or equals(word, b"or", 2) or equals(word, b"between", 7) or equals(word, b"limit", 5)
+            or equals(word, b"offset", 6)
             or equals(word, b"then", 4) or equals(word, b"else", 4) or equals(word, b"when", 4)
             or equals(word, b"in", 2)
             or equals(word, b"where", 5) or equals(word, b"by", 2) or equals(word, b"not", 3)
