@@ -57,9 +57,8 @@ class Database:
 
     def sql(self, text: str) -> str:
         env = {"PGPASSWORD": "owner", "PATH": "/usr/bin:/bin"}
-        subprocess.run(
-            ["psql", "-qh", self.home, "-U", "postgres", "-c", text], check=True, capture_output=True, env=env
-        )
+        words = ["psql", "-qth", str(self.home), "-U", "postgres", "-c", text]
+        return subprocess.run(words, check=True, capture_output=True, env=env, text=True).stdout
 
     def log(self) -> list[dict[str, Any]]:
         """What the server logged of connections over the network."""
