@@ -50,15 +50,15 @@ cdef int COMMAND_TAG = POSTGRESQL.text("command_tag", "Command tag of the result
 cdef int SEVERITY = POSTGRESQL.text("severity", "Severity of the error: ERROR, FATAL or PANIC.", max=16)
 cdef int SQLSTATE = POSTGRESQL.text("sqlstate", "SQLSTATE code of the error.", max=8)
 cdef int ERROR_MESSAGE = POSTGRESQL.text("error_message", "Message of the error.")
-cdef int SQL_FINGERPRINT = POSTGRESQL.text("sql_fingerprint", "The statement without its values: literals as ?, lists of "
-                                           "them as one, names in lower case.", max=8192)
+cdef int SQL_FINGERPRINT = POSTGRESQL.text("sql_fingerprint", "The statement without its values: literals as ?, a list "
+                                           "of them as one, names in lower case.", max=8192)
 cdef int PARAMETERS = POSTGRESQL.count("parameters", "Values that were bound to the statement.")
 cdef int PARAMETER_TYPES = POSTGRESQL.texts("parameter_types", "Their types, where a message told them.", max=64)
 cdef int PARAMETER_VALUES = POSTGRESQL.texts("parameter_values", "The values, as text; binary ones in hex.", max=64,
                                              secret=True)
 cdef int DURATION = POSTGRESQL.interval("duration", "From the request to the end of its answer.")
-cdef int REQUEST_BYTES = POSTGRESQL.count("request_bytes", "Bytes of the request's messages: Parse, Bind and data that is "
-                                          "copied in too.")
+cdef int REQUEST_BYTES = POSTGRESQL.count("request_bytes", "Bytes of the request's messages: Parse, Bind and data "
+                                          "that is copied in too.")
 cdef int RESPONSE_BYTES = POSTGRESQL.count("response_bytes", "Bytes of the answer's messages.")
 cdef int TRANSACTION_STATUS = POSTGRESQL.text("transaction_status", "Where its transaction stood behind the round's "
                                               "last request: idle, transaction or failed.", max=16)

@@ -127,7 +127,22 @@ class Lab:
     def record(self) -> Iterator[Path]:
         """What the sensor sees meanwhile.  The kernel must have lost none of it."""
         path, log = self.work / "seen.pcap", self.work / "tcpdump.log"
-        words = ["tcpdump", "-i", "x0", "-U", "-B", "32768", "-s", "0", "-w", str(path), "-Z", "root", "udp port 4789"]
+        words = [
+            "tcpdump",
+            "-i",
+            "x0",
+            "-U",
+            "--immediate-mode",
+            "-B",
+            "32768",
+            "-s",
+            "0",
+            "-w",
+            str(path),
+            "-Z",
+            "root",
+            "udp port 4789",
+        ]
         with log.open("wb") as out:
             dump = subprocess.Popen(self.inside("sensor", words), stderr=out, env=os.environ | {"PATH": PATH})
         while b"listening on" not in log.read_bytes():
