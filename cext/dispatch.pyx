@@ -13,7 +13,8 @@ from libc.string cimport memmove
 from cext.buffer cimport append, reserve
 from cext.packet cimport IPPROTO_UDP
 from cext.cursor cimport Cursor, cursor
-from cext.parser cimport ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, protocol, protocol_count
+from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, protocol,
+                          protocol_count, weird)
 
 cdef enum:
     PROBE_MAX = 4096               # bytes of a side that are kept while nobody knows them
@@ -351,7 +352,7 @@ cdef class Dispatch(Taker):
                 break
             p = c.p
         if tap.need > protocol(conn.protocol).carry_max or end - p > protocol(conn.protocol).carry_max:
-            self.sink.weird(conn, b"message_too_long")
+            weird(conn, b"message_too_long")
             self.obey(f, Verdict.REJECT)
             return True
         self.leave(f, is_orig, p, <uint32_t>(end - p))

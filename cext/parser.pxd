@@ -1,5 +1,6 @@
 """The contract of a parser, and what the engine gives it."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport strcmp
 
 from cext.buffer cimport Buffer
 from cext.cursor cimport Cursor
@@ -24,6 +25,7 @@ cdef enum Reason:                  # why a flow or its parsing ends
 cdef enum:
     CARRY_MAX = 32768              # unread bytes that the engine keeps for a parser, by default
     MOST_PROTOCOLS = 64            # one bit each in Flow.services
+    MOST_WEIRDS = 16               # names of oddities that are told of one flow
     NOBODY = -1
     ANYBODY = -2                   # hand_over: ask all protocols again
 
@@ -62,6 +64,8 @@ cdef struct Conn:                  # what a parser may see of its flow
     uint32_t tries                 # segments of an unknown flow that were looked at
     bint wrote                     # a record of this flow's parser was written
     bint orig_first                # which side spoke first while it was not known who parses
+    uint32_t weird_count
+    const char* weirds[MOST_WEIRDS]  # names that were told of this flow
     Tap taps[2]                    # by is_orig
 
 
@@ -172,6 +176,14 @@ cdef inline bint is_news(Conn* conn, Span key) noexcept nogil:
 
 cdef inline void weird(Conn* conn, const char* name) noexcept nogil:
     """Odd enough to tell.  Written once a flow and name at most, and rate-limited over all."""
+    cdef uint32_t i
+    for i in range(conn.weird_count):
+        if conn.weirds[i] == name or strcmp(conn.weirds[i], name) == 0:
+            return
+    if conn.weird_count == MOST_WEIRDS:
+        return
+    conn.weirds[conn.weird_count] = name
+    conn.weird_count += 1
     (<Sink>conn.sink).weird(conn, name)
 
 

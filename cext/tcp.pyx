@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t, uint8_t
 from cext.flow cimport (CLOSED, ESTABLISHED, INACTIVE, MARK_ACK, MARK_DATA, MARK_FIN, MARK_FIN_RST, MARK_MULTI,
                         MARK_RST, MARK_SYN, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, EndState, flip, note, note_once,
                         note_scaled)
-from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, RST, SYN
+from cext.packet cimport ACK, FIN, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, RST, SYN
 
 cdef enum:
     LARGEST_WINDOW = 1073741824    # 2^30 (RFC 7323, 2.2): no acknowledgement is further ahead of what was seen
@@ -271,8 +271,10 @@ cdef uint64_t stream_bytes(const Flow* f, bint is_orig) noexcept nogil:
     """Payload bytes by sequence numbers, SYN and FIN not counted."""
     cdef const Side* me = &f.side[is_orig]
     cdef uint64_t size = me.last if me.last > me.acked else me.acked
-    if f.proto != IPPROTO_TCP:
+    if f.proto in (IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6):
         return me.bytes
+    if f.proto != IPPROTO_TCP:
+        return 0                   # what is payload of another transport is not known (Zeek)
     if me.before == SYN_SENT and me.state == RESET and f.side[not is_orig].state == INACTIVE and me.acked > 1:
         return 0                   # a half-open connection was found and aborted: its numbers mislead
     if size:

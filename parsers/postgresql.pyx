@@ -18,8 +18,9 @@ from cext.record cimport (Draft, Schema, borrow_fields, free_draft, get_text, is
 from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 from parsers.shared.pg_messages cimport (AUTHENTICATION, BIND, CALL, CLOSE, CODE_CANCEL, CODE_GSSENC, CODE_SSL,
                                          COMMAND_COMPLETE, COPY_BOTH, COPY_DATA, COPY_DONE, COPY_FAIL, COPY_IN, COPY_OUT,
-                                         DATA_ROW, DESCRIBE, EMPTY_QUERY, ERROR, EXECUTE_MESSAGE, LONGEST_STARTUP, NOTICE,
-                                         NOTIFICATION, PARAMETER_DESCRIPTION, PARAMETER_STATUS, PARSE, PASSWORD, PORTAL_SUSPENDED,
+                                         DATA_ROW, DESCRIBE, EMPTY_QUERY, ERROR, EXECUTE_MESSAGE, LONGEST_STARTUP,
+                                         NOTICE, NOTIFICATION, PARAMETER_DESCRIPTION, PARAMETER_STATUS, PARSE, PASSWORD,
+                                         PORTAL_SUSPENDED,
                                          PROTOCOL_3, QUERY, READY_FOR_QUERY, SYNC, TERMINATE, auth_name, field_name,
                                          is_backend, is_frontend, is_midstream, is_startup, pass_message, take_message,
                                          text_of)
@@ -32,8 +33,8 @@ from parsers.shared.pg_types import TYPES
 cdef Schema POSTGRESQL = Schema("postgresql", "PostgreSQL logins, statements and their results.")
 cdef int USER = POSTGRESQL.text("user", "User of the start-up message.", max=256)
 cdef int DATABASE = POSTGRESQL.text("database", "Database of the start-up message.", max=256)
-cdef int APPLICATION_NAME = POSTGRESQL.text("application_name", "Application, as the start-up message or a later SET names "
-                                            "it.", max=256)
+cdef int APPLICATION_NAME = POSTGRESQL.text("application_name", "Application, as the start-up message or a later SET "
+                                            "names it.", max=256)
 cdef int FRONTEND = POSTGRESQL.text("frontend", "What the client asked: ssl_request, gssenc_request, startup, "
                                     "simple_query, execute, parse (one that failed), function_call, cancel_request, "
                                     "terminate.")

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-FLOORS = {"conn": 0.90, "http": 0.90, "ssl": 0.70, "ssh": 0.70, "postgresql": 0.70}
+# A little below what was measured: a change that costs more than a case or two is seen.
+FLOORS = {
+    "conn": 0.99, "http": 0.95, "ssl": 0.95, "x509": 0.94, "ssh": 0.99, "postgresql": 0.99, "dns": 0.99, "quic": 0.95,
+    "websocket": 0.99,
+}  # fmt: skip
+EXCEPTIONS = Path(__file__).with_name("corpus_exceptions.jsonl")
 
 
 def test_corpus_scores_hold(shared: Path, tmp_path: Path) -> None:
@@ -23,8 +28,8 @@ def test_corpus_scores_hold(shared: Path, tmp_path: Path) -> None:
             str(corpus),
             "--cmd",
             command,
-            "--kinds",
-            ",".join(FLOORS),
+            "--exceptions",
+            str(EXCEPTIONS),
             "--json",
             str(report),
         ],

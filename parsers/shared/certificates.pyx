@@ -33,15 +33,15 @@ cdef object read_certificate(Conn* conn, Span der, bint leaf, bint client):
     """The certificate (parsers.shared.x509.Certificate); its record is written when it is news."""
     cdef Record r
     cdef bytes key
-    cdef bytes name
     from parsers.shared.x509 import describe   # heavy: read when the first certificate comes
     certificate = describe((<const char*>der.p)[:der.n])
     key = certificate.fingerprint.encode()
     if not is_news(conn, span(<const uint8_t*>(<const char*>key), 64)):
         return certificate
-    if certificate.odd:
-        name = certificate.odd.encode()
-        weird(conn, name)
+    if certificate.odd == "x509_unreadable":
+        weird(conn, b"x509_unreadable")
+    elif certificate.odd:
+        weird(conn, b"x509_unreadable_part")
     kept = fill(&r, X509, certificate.fields | {
         "fingerprint": certificate.fingerprint, "fingerprint_sha1": certificate.sha1, "host_cert": leaf,
         "client_cert": client})
