@@ -16,8 +16,8 @@ cdef Schema CONN = Schema("conn", "Who talked with whom, for how long, and how m
 cdef int PROTO = CONN.text("proto", "Transport protocol: tcp, udp, icmp, or unknown_transport.")
 cdef int SERVICE = CONN.text("service", "Protocols confirmed in the flow, by what both sides say, with commas between.")
 cdef int DURATION = CONN.interval("duration", "From the first packet to the last that counts.")
-cdef int ORIG_BYTES = CONN.count("orig_bytes", "Payload bytes of the originator; for TCP by sequence numbers; 0 for other "
-                             "transports than TCP, UDP and ICMP.")
+cdef int ORIG_BYTES = CONN.count("orig_bytes", "Payload bytes of the originator; for TCP by sequence numbers; 0 for "
+                                 "other transports than TCP, UDP and ICMP.")
 cdef int RESP_BYTES = CONN.count("resp_bytes", "Payload bytes of the responder, in the same way.")
 cdef int CONN_STATE = CONN.text("conn_state", "How the connection went: S0, S1, SF, REJ, S2, S3, RSTO, RSTR, RSTOS0, "
                                 "RSTRH, SH, SHR or OTH, as in Zeek.")

@@ -258,7 +258,12 @@ cdef class Dispatch(Taker):
         return likely
 
     cdef bint start(self, Flow* f, int number) noexcept nogil:
+        """Makes the parser.  What a side said that this protocol has said no to is not for it."""
         cdef Conn* conn = <Conn*>f.conn
+        cdef int side
+        for side in range(2):
+            if not conn.candidates[side] >> number & 1:
+                self.drop_carry(&conn.taps[side])
         conn.parser = self.make_parser(number, f.proto == IPPROTO_UDP)
         if conn.parser == NULL:
             self.close(f, EVICTED)

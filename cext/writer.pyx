@@ -73,7 +73,8 @@ cdef class Writer(Sink):
     def __init__(self, Decap decap, *, str format="json", bint secrets=False, bint by_kind=False, only=None, int seed=0,
                  tenant_names=None, is_local=None, bint sql_shapes=False):
         """``only``: names of the kinds to write, None for all.  ``tenant_names``: tenant number → (name, account, VPC)
-        as bytes; it may grow.  ``is_local`` is asked once for an address: 16 bytes → bool.  ``sql_shapes``: no literal of SQL is written."""
+        as bytes; it may grow.  ``is_local`` is asked once for an address: 16 bytes → bool.  ``sql_shapes``: no literal
+        of SQL is written."""
         cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
         self.decap, self.msgpack, self.secrets, self.by_kind = decap, format == "msgpack", secrets, by_kind
         self.tenant_names, self.names_tenants = tenant_names, tenant_names is not None

@@ -11,60 +11,29 @@ parser looks for the next start line at the beginning of a segment.  Left to oth
     (any) ── loss ──▶ LOST ── a start line ──▶ START
 """
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, span, take_rest,
                           trimmed, until, u8, within)
 from cext.parser cimport (ALL, ANYBODY, NOBODY, Conn, Match, Parser, Reason, Verdict, confirm, emit_draft,
                           find_protocol, hand_over, skip, weird)
-from cext.record cimport (Draft, Record, Schema, free_draft, get_text, is_set, keep_bytes, keep_item, keep_more,
-                          keep_text, new_draft, put_number, put_text)
-from parsers.shared.http_lines cimport (base64_value, hex_value, is_answer, is_request, is_token,
-                                        read_number, take_version)
+from cext.record cimport (Draft, Record, free_draft, get_text, is_set, keep_bytes, keep_text, new_draft,
+                          put_number)
+from parsers.shared.http_lines cimport (is_answer, is_request, is_token, read_number, take_version)
+from parsers.shared.http_record cimport (HTTP, TRANS_DEPTH, METHOD, HOST, URI, VERSION, USER_AGENT, REQUEST_BODY_LEN,
+                                         RESPONSE_BODY_LEN, STATUS_CODE, STATUS_MSG, INFO_CODE, INFO_MSG,
+                                         CLIENT_HEADER_NAMES, SERVER_HEADER_NAMES, REQUEST_ENCODED_LEN,
+                                         RESPONSE_ENCODED_LEN, FIRST_BYTE, DURATION, answer_header, keep_name,
+                                         keep_uri, request_header)
 from parsers.shared.upgrades cimport log_websocket, new_upgrade, websocket_header
 
 from cext.parser import register
-
-cdef Schema HTTP = Schema("http", "HTTP requests and their answers, a record for each pair.")
-cdef int TRANS_DEPTH = HTTP.count("trans_depth", "Number of the transaction in its connection, from 1.")
-cdef int METHOD = HTTP.text("method", "Verb of the request.", max=64)
-cdef int HOST = HTTP.text("host", "Host header of the request, with the port if it had one.")
-cdef int URI = HTTP.text("uri", "Target of the request, percent sequences decoded.", max=8192)
-cdef int REFERRER = HTTP.text("referrer", "Referer header of the request.", max=4096)
-cdef int VERSION = HTTP.text("version", "HTTP version of the answer.", max=8)
-cdef int USER_AGENT = HTTP.text("user_agent", "User-Agent header of the request.")
-cdef int ORIGIN = HTTP.text("origin", "Origin header of the request.")
-cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body, without chunk framing; of one "
-                                       "in gzip, what it unpacks to as its end says (RFC 1952, 2.3.1).")
-cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "The same of the answer's body.")
-cdef int STATUS_CODE = HTTP.count("status_code", "Status of the answer.")
-cdef int STATUS_MSG = HTTP.text("status_msg", "Reason phrase of the answer.")
-cdef int INFO_CODE = HTTP.count("info_code", "Last interim status (1xx) before the answer.")
-cdef int INFO_MSG = HTTP.text("info_msg", "Reason phrase of that.")
-cdef int USERNAME = HTTP.text("username", "User name of Basic authentication.")
-cdef int PASSWORD = HTTP.text("password", "Password of Basic authentication.", secret=True)
-cdef int PROXIED = HTTP.texts("proxied", "Headers that tell of a proxy, as NAME -> value.", max=16)
-cdef int ORIGINAL_URI = HTTP.text("original_uri", "Target of the request as sent, where decoding changed it.", max=8192)
-cdef int REQUEST_CONTENT_TYPE = HTTP.text("request_content_type", "Content-Type header of the request.", max=256)
-cdef int RESPONSE_CONTENT_TYPE = HTTP.text("response_content_type", "Content-Type header of the answer.", max=256)
-cdef int CLIENT_HEADER_NAMES = HTTP.texts("client_header_names", "Names of the request's headers, in order.", max=64)
-cdef int SERVER_HEADER_NAMES = HTTP.texts("server_header_names", "Names of the answer's headers, in order.", max=64)
-cdef int REQUEST_ENCODED_LEN = HTTP.count("request_encoded_len", "Bytes of an encoded request body as transferred.")
-cdef int RESPONSE_ENCODED_LEN = HTTP.count("response_encoded_len", "Bytes of an encoded answer body as transferred.")
-cdef int FIRST_BYTE = HTTP.interval("time_to_first_byte", "From the request's first packet to the answer's.")
-cdef int DURATION = HTTP.interval("duration", "From the request's first packet to the last of the transaction.")
-cdef int AUTHORIZATION = HTTP.text("authorization", "Authorization header of the request.", max=4096, secret=True)
-cdef int COOKIE = HTTP.text("cookie", "Cookie header of the request.", max=4096, secret=True)
-cdef int SET_COOKIE = HTTP.text("set_cookie", "Set-Cookie headers of the answer.", max=4096, secret=True)
+from parsers.shared.http_record import HTTP_SCHEMA
 
 cdef enum:
     LONGEST_LINE = 16384           # nginx and Apache refuse longer ones by default; the rest of the line is passed over
     MOST_PENDING = 100             # requests without an answer, as in Zeek
     SMALLEST_GZIP = 18             # head and end (RFC 1952)
     MOST_PACKED = 1100             # deflate packs at most 1,032 to 1
-    LONGEST_PROXIED = 1024
-    LONGEST_NAME = 64              # of a header, in the lists of names
-    LONGEST_BASIC = 4096
 
 cdef enum State:                   # what a side waits for
     START                          # a request line or status line
@@ -107,6 +76,7 @@ cdef class HttpParser(Parser):
     cdef bint simple               # a request had no version: an HTTP/0.9 answer is a body without a head
     cdef bint folded               # the header that is read goes over several lines
     cdef bint paired               # a request and its answer were seen
+    cdef bint h2c                  # the answer's upgrade is to HTTP/2
     cdef bint websocket            # the answer's upgrade is to this
     cdef Draft* upgrade            # what both sides say of it
     cdef uint32_t pending
@@ -287,7 +257,7 @@ cdef class HttpParser(Parser):
         m.chunked = m.has_length = m.gzip = m.encoded = False
         m.tail_size = sizeof(m.tail)
         if not asks:
-            self.websocket = False
+            self.websocket = self.h2c = False
         m.length = m.body = 0
 
     cdef bint is_simple(self) noexcept nogil:
@@ -331,6 +301,7 @@ cdef class HttpParser(Parser):
             request_header(d, name, value)
         elif name.n == 7 and equals_nocase(name, b"upgrade", 7):
             self.websocket = equals_nocase(value, b"websocket", 9)
+            self.h2c = equals_nocase(value, b"h2c", 3)
         else:
             answer_header(d, name, value)
 
@@ -470,7 +441,7 @@ cdef class HttpParser(Parser):
     cdef void leave_http(self, Conn* conn) noexcept nogil:
         """The flow is another protocol's from here on: behind CONNECT anybody's, behind an upgrade that one's."""
         cdef Record* r = &self.first.record
-        hand_over(conn, ANYBODY)
+        hand_over(conn, find_protocol(b"http2") if self.h2c else ANYBODY)
         if not self.websocket:
             return
         if self.upgrade == NULL:
@@ -563,94 +534,6 @@ cdef bint method_is(const Draft* d, const char* name, uint32_t n) noexcept nogil
     return equals(get_text(&d.record, METHOD), name, n)
 
 
-# ---- what is kept --------------------------------------------------------------------------------------------------
-
-cdef void keep_uri(Draft* d, Span said) noexcept nogil:
-    """The target with its percent sequences decoded; the original too when that changed it."""
-    cdef uint8_t* out
-    cdef uint32_t i = 0, n = 0, size = said.n, high, low
-    cdef Cursor c = within(said)
-    until(&c, c'%')
-    if c.short:
-        keep_text(d, URI, said)
-        return
-    if size > HTTP.layout.fields[URI].max:
-        size = HTTP.layout.fields[URI].max
-        d.record.cut |= <uint64_t>1 << URI
-    out = keep_bytes(d, size)
-    if out == NULL:
-        return
-    while i < size:
-        high, low = hex_value(byte_at(said, i + 1)), hex_value(byte_at(said, i + 2))
-        out[n] = byte_at(said, i)
-        if out[n] == c'%' and high < 16 and low < 16:
-            out[n] = <uint8_t>(high << 4 | low)
-            i += 2
-        i += 1
-        n += 1
-    put_text(&d.record, URI, span(out, n))
-    if n != said.n:
-        keep_text(d, ORIGINAL_URI, said)
-
-
-cdef void request_header(Draft* d, Span name, Span value) noexcept nogil:
-    if name.n == 4 and equals_nocase(name, b"host", 4):
-        keep_text(d, HOST, value)
-    elif name.n == 10 and equals_nocase(name, b"user-agent", 10):
-        keep_text(d, USER_AGENT, value)
-    elif name.n == 7 and equals_nocase(name, b"referer", 7):
-        keep_text(d, REFERRER, value)
-    elif name.n == 6 and equals_nocase(name, b"origin", 6):
-        keep_text(d, ORIGIN, value)
-    elif name.n == 6 and equals_nocase(name, b"cookie", 6):
-        keep_text(d, COOKIE, value)
-    elif (name.n == 13 and equals_nocase(name, b"authorization", 13)) or (
-            name.n == 19 and equals_nocase(name, b"proxy-authorization", 19)):
-        keep_text(d, AUTHORIZATION, value)
-        keep_basic(d, value)
-    elif name.n == 12 and equals_nocase(name, b"content-type", 12):
-        keep_text(d, REQUEST_CONTENT_TYPE, value)
-    elif tells_of_proxy(name):
-        keep_proxied(d, name, value)
-
-
-cdef void answer_header(Draft* d, Span name, Span value) noexcept nogil:
-    if name.n == 12 and equals_nocase(name, b"content-type", 12):
-        keep_text(d, RESPONSE_CONTENT_TYPE, value)
-    elif name.n == 10 and equals_nocase(name, b"set-cookie", 10):
-        keep_more(d, SET_COOKIE, value, b"; ")
-
-
-cdef bint tells_of_proxy(Span name) noexcept nogil:
-    """Zeek's list."""
-    return (equals_nocase(name, b"forwarded", 9) or equals_nocase(name, b"x-forwarded-for", 15)
-            or equals_nocase(name, b"x-forwarded-from", 16) or equals_nocase(name, b"client-ip", 9)
-            or equals_nocase(name, b"via", 3) or equals_nocase(name, b"xroxy-connection", 16)
-            or equals_nocase(name, b"proxy-connection", 16))
-
-
-cdef void keep_proxied(Draft* d, Span name, Span value) noexcept nogil:
-    """``NAME -> value``."""
-    cdef uint8_t text[LONGEST_PROXIED]
-    cdef Span kept = part(value, 0, LONGEST_PROXIED - 64)
-    cdef uint32_t i
-    for i in range(name.n):
-        text[i] = upper(byte_at(name, i))
-    memcpy(text + name.n, b" -> ", 4)
-    memcpy(text + name.n + 4, kept.p, kept.n)
-    keep_item(d, PROXIED, span(text, name.n + 4 + kept.n))
-
-
-cdef void keep_name(Draft* d, int field, Span name) noexcept nogil:
-    """A header's name in capital letters, as Zeek writes it."""
-    cdef uint8_t text[LONGEST_NAME]
-    cdef uint32_t i
-    name = part(name, 0, LONGEST_NAME)
-    for i in range(name.n):
-        text[i] = upper(byte_at(name, i))
-    keep_item(d, field, span(text, name.n))
-
-
 cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil:
     """What stands between two cursors of the same bytes."""
     cdef uint32_t n = left(&begin) - left(c)
@@ -682,36 +565,5 @@ cdef Span unfolded(Conn* conn, Draft* d, Span value) noexcept nogil:
     return trimmed(span(out, n))
 
 
-cdef inline uint8_t upper(uint8_t byte) noexcept nogil:
-    return byte - 32 if c'a' <= byte <= c'z' else byte
-
-
-cdef void keep_basic(Draft* d, Span value) noexcept nogil:
-    """User and password of ``Basic`` credentials (RFC 7617)."""
-    cdef uint8_t* out
-    cdef uint32_t i, n = 0, bits = 0, held = 0, digit, at
-    if value.n < 7 or not equals_nocase(part(value, 0, 6), b"basic ", 6):
-        return
-    value = part(trimmed(behind(value, 6)), 0, LONGEST_BASIC)
-    out = keep_bytes(d, value.n)
-    if out == NULL:
-        return
-    for i in range(value.n):
-        digit = base64_value(byte_at(value, i))
-        if digit > 63:
-            break
-        held = held << 6 | digit
-        bits += 6
-        if bits >= 8:
-            bits -= 8
-            out[n] = <uint8_t>(held >> bits)
-            n += 1
-    for at in range(n):
-        if out[at] == c':':
-            put_text(&d.record, USERNAME, span(out, at))
-            put_text(&d.record, PASSWORD, span(out + at + 1, n - at - 1))
-            return
-
-
-register(HttpParser, name="http", schema=HTTP, transport="tcp", ports=(80, 81, 631, 1080, 3128, 8000, 8080, 8888),
-         late=True, confirms=True)
+register(HttpParser, name="http", schema=HTTP_SCHEMA, transport="tcp",
+         ports=(80, 81, 631, 1080, 3128, 8000, 8080, 8888), late=True, confirms=True)

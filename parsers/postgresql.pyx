@@ -9,15 +9,16 @@ keys are passed over; a PASSWORD literal inside of SQL is masked.  Left out on p
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Span, byte_at, equals, left, part, pass_over, peek, span, take, take_rest, u8, u16, u32,
-                          until, within)
+from cext.cursor cimport (Cursor, Span, byte_at, equals, left, part, pass_over, peek, span, take, take_rest, u8, u16,
+                          u32, until, within)
 from cext.parser cimport (ANYBODY, SECRETS, SQL_SHAPES, Conn, Match, Parser, Reason, Verdict, emit_draft, find_protocol,
                           hand_over, need, policy, weird)
 from cext.record cimport (Draft, Schema, borrow_fields, free_draft, get_text, is_set, keep_bytes, keep_item, keep_more,
                           keep_text, new_draft, put_number, put_text, put_word, unset)
 from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 from parsers.shared.pg_messages cimport (AUTHENTICATION, BIND, CALL, CLOSE, CODE_CANCEL, CODE_GSSENC, CODE_SSL,
-                                         COMMAND_COMPLETE, COPY_BOTH, COPY_DATA, COPY_DONE, COPY_FAIL, COPY_IN, COPY_OUT,
+                                         COMMAND_COMPLETE, COPY_BOTH, COPY_DATA, COPY_DONE, COPY_FAIL, COPY_IN,
+                                         COPY_OUT,
                                          DATA_ROW, DESCRIBE, EMPTY_QUERY, ERROR, EXECUTE_MESSAGE, LONGEST_STARTUP,
                                          NOTICE, NOTIFICATION, PARAMETER_DESCRIPTION, PARAMETER_STATUS, PARSE, PASSWORD,
                                          PORTAL_SUSPENDED,

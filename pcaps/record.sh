@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Records the captures in this folder anew: real servers and clients on one machine, mirrored through a kernel VXLAN device.
 #
-#   pcaps/record.sh [CASE...]      all cases, or those named: http tls12 tls13 dtls quic dns websocket postgresql
-#                                  postgresql-extended ssh
+#   pcaps/record.sh [CASE...]      all cases, or those named: http tls12 tls13 dtls quic dns websocket http2
+#                                  postgresql postgresql-extended ssh
 #
 # Three network namespaces stand for a client, a server and the sensor.  Every packet on the server's interface is
 # duplicated (nftables, netdev dup) into a VXLAN device whose far end is the sensor, which so sees what the target of a
@@ -22,7 +22,7 @@ need() {
   local missing=()
   for pair in ip:iproute2 nft:nftables ethtool:ethtool tcpdump:tcpdump nginx:nginx-light curl:curl openssl:openssl \
       psql:postgresql-client sshd:openssh-server ssh:openssh-client python3:python3-asyncpg dnsmasq:dnsmasq-base \
-      dig:bind9-dnsutils; do
+      dig:bind9-dnsutils nghttpd:nghttp2-server nghttp:nghttp2-client; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
@@ -211,6 +211,19 @@ P
   stop
 }
 
+http2() {
+  web
+  server nghttpd --no-tls -d "$work/www" --trailer 'grpc-status: 0' --echo-upload 8080 &
+  sleep 0.5
+  local base=http://10.20.0.20:8080
+  record http2/nghttpd-nghttp.pcap
+  client nghttp -n "$base/item.json" "$base/numbers.txt" "$base/missing" "$base/item.json?user=ana%20b"
+  client nghttp -n -H 'content-type: application/grpc' -H 'te: trailers' -d "$work/www/item.json" "$base/shop.Orders/Find"
+  client curl -s -o /dev/null --http2-prior-knowledge -A tests/2 -u ana:s3cret -e "$base/start" "$base/numbers.txt"
+  client curl -s -o /dev/null --http2 "$base/item.json" || true
+  stop
+}
+
 dns() {
   cat >"$work/dnsmasq.conf" <<N
 no-resolv
@@ -364,7 +377,7 @@ ssh-case() {
 need
 trap down EXIT
 cases=("$@")
-[ ${#cases[@]} -gt 0 ] || cases=(http tls12 tls13 dtls quic dns websocket postgresql postgresql-extended ssh)
+[ ${#cases[@]} -gt 0 ] || cases=(http tls12 tls13 dtls quic dns websocket http2 postgresql postgresql-extended ssh)
 for case in "${cases[@]}"; do
   up
   keys

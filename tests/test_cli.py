@@ -149,7 +149,7 @@ def test_explain_tells_the_story_of_a_packet() -> None:
 
 RECOGNISED = {"smtp", "ftp", "imap", "pop3", "smb", "rdp", "mysql", "redis", "mongodb", "kafka", "ldap", "kerberos"}
 RECOGNISED |= {"ntp", "snmp"}
-PROTOCOLS = ["dns", "dtls", "http", "postgresql", "quic", "ssh", "ssl", "websocket"]
+PROTOCOLS = ["dns", "dtls", "http", "http2", "postgresql", "quic", "ssh", "ssl", "websocket"]
 
 
 def test_protocols_and_schemas_are_listed() -> None:
@@ -165,7 +165,7 @@ def test_protocols_and_schemas_are_listed() -> None:
         "stats",
         "weird",
         "x509",
-    } - {"dtls"}
+    } - {"dtls", "http2"}
     assert sensor("schema", "ssh", "--markdown").stdout.startswith(b"## ssh")
 
 

@@ -18,11 +18,14 @@ from tests.builders import ACK, PSH, Talk, Turns, connection, ethernet, gwlb, vx
 from tests.conftest import ROOT, conversations, facts, run
 
 FOLDERS = {"ssl": "tls"}
+RECORDS = {"http2": "http"}  # the kind of record, where it is not called as the protocol
+HTTP = {"http", "http2", "websocket"}
 KINDS = [p["name"] for p in protocols() if not p["python"] and p["schema"] and "tcp" in p["transport"]]
 # fields that are read off segment sizes or times, and so change with the segmentation
 INFERRED = {
     "ssh": ("auth_success", "auth_attempts"),
     "http": ("time_to_first_byte", "duration"),
+    "http2": ("time_to_first_byte", "duration"),
     "websocket": ("time_to_first_byte", "duration"),
     "dns": ("rtt",),
     "postgresql": ("duration",),
@@ -48,7 +51,7 @@ def data(kind: str) -> list[Turns]:
 
 def records(talk: Talk, kind: str, **options: Any) -> list[dict[str, Any]]:
     """The facts of the kind's records; SSH's inference from sizes left out."""
-    return facts(run(talk.frames(), **options).of(kind), INFERRED.get(kind, ()))
+    return facts(run(talk.frames(), **options).of(RECORDS.get(kind, kind)), INFERRED.get(kind, ()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,14 +80,15 @@ def test_any_split_says_the_same(kind: str, seed: int) -> None:
 def test_a_cut_conversation_invents_nothing(kind: str) -> None:
     """Cut off at any place: every record is one of the whole conversation's, perhaps with fewer fields."""
     turns = min(data(kind), key=lambda turns: sum(len(text) for _, text in turns))
-    whole = facts(run(connection(turns).frames()).of(kind))
+    name = RECORDS.get(kind, kind)
+    whole = facts(run(connection(turns).frames()).of(name))
     total = sum(len(text) for _, text in turns)
     for cut in range(0, total, max(1, total // 150)):
         left, short = cut, []
         for is_orig, text in turns:
             short.append((is_orig, text[:left]))
             left -= min(left, len(text))
-        got = run(connection([turn for turn in short if turn[1]]).frames()).of(kind)
+        got = run(connection([turn for turn in short if turn[1]]).frames()).of(name)
         assert len(got) <= len(whole)
 
 
@@ -121,11 +125,11 @@ def test_another_protocol_on_the_port_logs_nothing(kind: str, other: str) -> Non
     port = next((*p["ports"], 8080)[0] for p in protocols() if p["name"] == kind)
     for turns in data(other):
         got = run(connection(turns, dport=port).frames())
-        if {kind, other} == {"http", "websocket"}:
-            continue  # a WebSocket begins as HTTP
+        if {kind, other} <= HTTP:
+            continue  # the records are of one kind, or one begins as the other
         if kind == "ssl" and any(text[:8] == b"\0\0\0\x08\x04\xd2\x16/" for _, text in turns):
             continue  # PostgreSQL that goes on in TLS is both
-        assert got.of(kind) == []
+        assert got.of(RECORDS.get(kind, kind)) == []
         assert kind not in got.one("conn").get("service", "").split(",")
 
 
@@ -162,12 +166,12 @@ def test_flipped_bytes_are_borne(kind: str, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_records_fit_their_schema_and_hold_no_secret(kind: str) -> None:
-    schema = schemas()[kind]
+    schema = schemas()[RECORDS.get(kind, kind)]
     secrets = {field.name for field in schema.fields if field.secret}
     for turns in data(kind):
         for record in run(connection(turns).frames()).lines:
             jsonschema.validate(record, json_schema(schemas()[record["_path"]]))
-            assert record["_path"] != kind or not secrets & record.keys()
+            assert record["_path"] != schema.name or not secrets & record.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,7 +189,7 @@ def test_two_flows_fed_in_turns_do_not_mix(kind: str) -> None:
     alone = [records(connection(turns, sport=port), kind) for turns, port in ((first, 41001), (second, 41002))]
     talks = [connection(turns, sport=port) for turns, port in ((first, 41001), (second, 41002))]
     frames = sorted(frame for talk in talks for frame in talk.frames())
-    both = facts(run(frames).of(kind), INFERRED.get(kind, ()))
+    both = facts(run(frames).of(RECORDS.get(kind, kind)), INFERRED.get(kind, ()))
     assert both == sorted(alone[0] + alone[1], key=lambda record: json.dumps(record, sort_keys=True))
 
 

@@ -24,6 +24,8 @@ cdef Match is_request(Cursor c) noexcept nogil:
     if n == 0 or peek(&c, n) != c' ':
         return Match.NO
     method = part(take_rest(&ahead), 0, n)
+    if equals(method, b"PRI", 3):
+        return Match.NO            # HTTP/2 begins so (RFC 9113, 3.4)
     byte = peek(&c, n + 1)
     if (byte == c'/' and is_capital(method)) or (byte == c'*' and is_known_method(method)):
         return Match.YES

@@ -1,0 +1,19 @@
+"""The http record, which HTTP/1 and HTTP/2 write alike, and what its headers mean."""
+from libc.stdint cimport uint8_t
+
+from cext.record cimport Draft, Schema
+from cext.types cimport Span
+
+cdef Schema HTTP
+cdef int TRANS_DEPTH, METHOD, HOST, URI, REFERRER, VERSION, USER_AGENT, ORIGIN, REQUEST_BODY_LEN
+cdef int RESPONSE_BODY_LEN, STATUS_CODE, STATUS_MSG, INFO_CODE, INFO_MSG, USERNAME, PASSWORD, PROXIED
+cdef int ORIGINAL_URI, REQUEST_CONTENT_TYPE, RESPONSE_CONTENT_TYPE, CLIENT_HEADER_NAMES, SERVER_HEADER_NAMES
+cdef int REQUEST_ENCODED_LEN, RESPONSE_ENCODED_LEN, FIRST_BYTE, DURATION, AUTHORIZATION, COOKIE, SET_COOKIE
+cdef int STREAM_ID, GRPC_SERVICE, GRPC_METHOD, GRPC_STATUS, GRPC_MESSAGE
+
+
+cdef void keep_uri(Draft* d, Span said) noexcept nogil
+cdef void request_header(Draft* d, Span name, Span value) noexcept nogil
+cdef void split_grpc(Draft* d, Span path) noexcept nogil
+cdef void answer_header(Draft* d, Span name, Span value) noexcept nogil
+cdef void keep_name(Draft* d, int field, Span name) noexcept nogil

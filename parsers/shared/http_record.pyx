@@ -1,0 +1,185 @@
+"""The http record, which HTTP/1 and HTTP/2 write alike, and what its headers mean (RFC 9110)."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from cext.cursor cimport (Cursor, Span, behind, byte_at, equals_nocase, part, span, trimmed, until, within)
+from cext.record cimport Draft, Schema, keep_bytes, keep_item, keep_more, keep_text, put_number, put_text
+from parsers.shared.http_lines cimport base64_value, hex_value, read_number
+
+cdef Schema HTTP = Schema("http", "HTTP requests and their answers, a record for each pair.")
+cdef int TRANS_DEPTH = HTTP.count("trans_depth", "Number of the transaction in its connection, from 1.")
+cdef int METHOD = HTTP.text("method", "Verb of the request.", max=64)
+cdef int HOST = HTTP.text("host", "Host header of the request, with the port if it had one.")
+cdef int URI = HTTP.text("uri", "Target of the request, percent sequences decoded.", max=8192)
+cdef int REFERRER = HTTP.text("referrer", "Referer header of the request.", max=4096)
+cdef int VERSION = HTTP.text("version", "HTTP version of the answer.", max=8)
+cdef int USER_AGENT = HTTP.text("user_agent", "User-Agent header of the request.")
+cdef int ORIGIN = HTTP.text("origin", "Origin header of the request.")
+cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body, without chunk framing; of one "
+                                       "in gzip, what it unpacks to as its end says (RFC 1952, 2.3.1).")
+cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "The same of the answer's body.")
+cdef int STATUS_CODE = HTTP.count("status_code", "Status of the answer.")
+cdef int STATUS_MSG = HTTP.text("status_msg", "Reason phrase of the answer.")
+cdef int INFO_CODE = HTTP.count("info_code", "Last interim status (1xx) before the answer.")
+cdef int INFO_MSG = HTTP.text("info_msg", "Reason phrase of that.")
+cdef int USERNAME = HTTP.text("username", "User name of Basic authentication.")
+cdef int PASSWORD = HTTP.text("password", "Password of Basic authentication.", secret=True)
+cdef int PROXIED = HTTP.texts("proxied", "Headers that tell of a proxy, as NAME -> value.", max=16)
+cdef int ORIGINAL_URI = HTTP.text("original_uri", "Target of the request as sent, where decoding changed it.", max=8192)
+cdef int REQUEST_CONTENT_TYPE = HTTP.text("request_content_type", "Content-Type header of the request.", max=256)
+cdef int RESPONSE_CONTENT_TYPE = HTTP.text("response_content_type", "Content-Type header of the answer.", max=256)
+cdef int CLIENT_HEADER_NAMES = HTTP.texts("client_header_names", "Names of the request's headers, in order.", max=64)
+cdef int SERVER_HEADER_NAMES = HTTP.texts("server_header_names", "Names of the answer's headers, in order.", max=64)
+cdef int REQUEST_ENCODED_LEN = HTTP.count("request_encoded_len", "Bytes of an encoded request body as transferred.")
+cdef int RESPONSE_ENCODED_LEN = HTTP.count("response_encoded_len", "Bytes of an encoded answer body as transferred.")
+cdef int FIRST_BYTE = HTTP.interval("time_to_first_byte", "From the request's first packet to the answer's.")
+cdef int DURATION = HTTP.interval("duration", "From the request's first packet to the last of the transaction.")
+cdef int STREAM_ID = HTTP.count("stream_id", "Number of the stream, of HTTP/2 (RFC 9113, 5.1.1).")
+cdef int GRPC_SERVICE = HTTP.text("grpc_service", "Service that was called, of gRPC.", max=256)
+cdef int GRPC_METHOD = HTTP.text("grpc_method", "Method that was called, of gRPC.", max=256)
+cdef int GRPC_STATUS = HTTP.count("grpc_status", "How that went: 0 is success.")
+cdef int GRPC_MESSAGE = HTTP.text("grpc_message", "Words to that.", max=1024)
+cdef int AUTHORIZATION = HTTP.text("authorization", "Authorization header of the request.", max=4096, secret=True)
+cdef int COOKIE = HTTP.text("cookie", "Cookie header of the request.", max=4096, secret=True)
+cdef int SET_COOKIE = HTTP.text("set_cookie", "Set-Cookie headers of the answer.", max=4096, secret=True)
+
+HTTP_SCHEMA = HTTP
+
+cdef enum:
+    LONGEST_PROXIED = 1024
+    LONGEST_NAME = 64              # of a header, in the lists of names
+    LONGEST_BASIC = 4096
+
+
+cdef void keep_uri(Draft* d, Span said) noexcept nogil:
+    """The target with its percent sequences decoded; the original too when that changed it."""
+    cdef uint8_t* out
+    cdef uint32_t i = 0, n = 0, size = said.n, high, low
+    cdef Cursor c = within(said)
+    until(&c, c'%')
+    if c.short:
+        keep_text(d, URI, said)
+        return
+    if size > HTTP.layout.fields[URI].max:
+        size = HTTP.layout.fields[URI].max
+        d.record.cut |= <uint64_t>1 << URI
+    out = keep_bytes(d, size)
+    if out == NULL:
+        return
+    while i < size:
+        high, low = hex_value(byte_at(said, i + 1)), hex_value(byte_at(said, i + 2))
+        out[n] = byte_at(said, i)
+        if out[n] == c'%' and high < 16 and low < 16:
+            out[n] = <uint8_t>(high << 4 | low)
+            i += 2
+        i += 1
+        n += 1
+    put_text(&d.record, URI, span(out, n))
+    if n != said.n:
+        keep_text(d, ORIGINAL_URI, said)
+
+
+cdef void request_header(Draft* d, Span name, Span value) noexcept nogil:
+    if name.n == 4 and equals_nocase(name, b"host", 4):
+        keep_text(d, HOST, value)
+    elif name.n == 10 and equals_nocase(name, b"user-agent", 10):
+        keep_text(d, USER_AGENT, value)
+    elif name.n == 7 and equals_nocase(name, b"referer", 7):
+        keep_text(d, REFERRER, value)
+    elif name.n == 6 and equals_nocase(name, b"origin", 6):
+        keep_text(d, ORIGIN, value)
+    elif name.n == 6 and equals_nocase(name, b"cookie", 6):
+        keep_text(d, COOKIE, value)
+    elif (name.n == 13 and equals_nocase(name, b"authorization", 13)) or (
+            name.n == 19 and equals_nocase(name, b"proxy-authorization", 19)):
+        keep_text(d, AUTHORIZATION, value)
+        keep_basic(d, value)
+    elif name.n == 12 and equals_nocase(name, b"content-type", 12):
+        keep_text(d, REQUEST_CONTENT_TYPE, value)
+    elif tells_of_proxy(name):
+        keep_proxied(d, name, value)
+
+
+cdef void split_grpc(Draft* d, Span path) noexcept nogil:
+    """``/package.Service/Method`` (gRPC over HTTP/2, "Requests")."""
+    cdef uint32_t at = path.n
+    while at and byte_at(path, at - 1) != c'/':
+        at -= 1
+    if at > 1:
+        keep_text(d, GRPC_SERVICE, part(path, 1, at - 2))
+        keep_text(d, GRPC_METHOD, behind(path, at))
+
+
+cdef void answer_header(Draft* d, Span name, Span value) noexcept nogil:
+    cdef uint64_t code
+    if name.n == 11 and equals_nocase(name, b"grpc-status", 11) and read_number(value, 10, &code):
+        put_number(&d.record, GRPC_STATUS, code)
+        return
+    if name.n == 12 and equals_nocase(name, b"grpc-message", 12):
+        keep_text(d, GRPC_MESSAGE, value)
+        return
+    if name.n == 12 and equals_nocase(name, b"content-type", 12):
+        keep_text(d, RESPONSE_CONTENT_TYPE, value)
+    elif name.n == 10 and equals_nocase(name, b"set-cookie", 10):
+        keep_more(d, SET_COOKIE, value, b"; ")
+
+
+cdef bint tells_of_proxy(Span name) noexcept nogil:
+    """Zeek's list."""
+    return (equals_nocase(name, b"forwarded", 9) or equals_nocase(name, b"x-forwarded-for", 15)
+            or equals_nocase(name, b"x-forwarded-from", 16) or equals_nocase(name, b"client-ip", 9)
+            or equals_nocase(name, b"via", 3) or equals_nocase(name, b"xroxy-connection", 16)
+            or equals_nocase(name, b"proxy-connection", 16))
+
+
+cdef void keep_proxied(Draft* d, Span name, Span value) noexcept nogil:
+    """``NAME -> value``."""
+    cdef uint8_t text[LONGEST_PROXIED]
+    cdef Span kept = part(value, 0, LONGEST_PROXIED - 64)
+    cdef uint32_t i
+    for i in range(name.n):
+        text[i] = upper(byte_at(name, i))
+    memcpy(text + name.n, b" -> ", 4)
+    memcpy(text + name.n + 4, kept.p, kept.n)
+    keep_item(d, PROXIED, span(text, name.n + 4 + kept.n))
+
+
+cdef void keep_name(Draft* d, int field, Span name) noexcept nogil:
+    """A header's name in capital letters, as Zeek writes it."""
+    cdef uint8_t text[LONGEST_NAME]
+    cdef uint32_t i
+    name = part(name, 0, LONGEST_NAME)
+    for i in range(name.n):
+        text[i] = upper(byte_at(name, i))
+    keep_item(d, field, span(text, name.n))
+
+
+cdef inline uint8_t upper(uint8_t byte) noexcept nogil:
+    return byte - 32 if c'a' <= byte <= c'z' else byte
+
+
+cdef void keep_basic(Draft* d, Span value) noexcept nogil:
+    """User and password of ``Basic`` credentials (RFC 7617)."""
+    cdef uint8_t* out
+    cdef uint32_t i, n = 0, bits = 0, held = 0, digit, at
+    if value.n < 7 or not equals_nocase(part(value, 0, 6), b"basic ", 6):
+        return
+    value = part(trimmed(behind(value, 6)), 0, LONGEST_BASIC)
+    out = keep_bytes(d, value.n)
+    if out == NULL:
+        return
+    for i in range(value.n):
+        digit = base64_value(byte_at(value, i))
+        if digit > 63:
+            break
+        held = held << 6 | digit
+        bits += 6
+        if bits >= 8:
+            bits -= 8
+            out[n] = <uint8_t>(held >> bits)
+            n += 1
+    for at in range(n):
+        if out[at] == c':':
+            put_text(&d.record, USERNAME, span(out, at))
+            put_text(&d.record, PASSWORD, span(out + at + 1, n - at - 1))
+            return
