@@ -52,6 +52,7 @@ cdef struct Record:
 
 cdef struct Chunk:
     Chunk* after
+    uint64_t room                  # bytes below
     uint8_t bytes[8]
 
 

@@ -153,9 +153,21 @@ cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil:
         return NULL
     d.kept_more += n
     kept += n
-    chunk.after = d.more
+    chunk.after, chunk.room = d.more, n
     d.more = chunk
     return chunk.bytes
+
+
+cdef bint grow_in_place(Draft* d, const uint8_t* p, uint32_t had, uint32_t n) noexcept nogil:
+    """True when what was kept last is at ``p``, and may now be ``n`` bytes long where it is."""
+    cdef size_t at
+    if d.more != NULL and p == d.more.bytes:
+        return n <= d.more.room
+    at = <size_t>p - <size_t>d.own
+    if at >= DRAFT_INLINE or at + ((had + 7) & ~7u) != d.used or n > ((DRAFT_INLINE - at) & ~<size_t>7):
+        return False
+    d.used = <uint32_t>at + ((n + 7) & ~7u)
+    return True
 
 
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil:
@@ -189,10 +201,13 @@ cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept n
     n = whole_text(s.p, s.n, room - had - gap)
     if n < s.n:
         d.record.cut |= <uint64_t>1 << field
-    p = keep_bytes(d, had + gap + n)
-    if p == NULL:
-        return
-    memcpy(p, old.p, had)
+    if grow_in_place(d, old.p, had, had + gap + n):
+        p = <uint8_t*>old.p
+    else:                          # twice the room, so that many small pieces cost little
+        p = keep_bytes(d, min(2 * (had + gap + n), room))
+        if p == NULL:
+            return
+        memcpy(p, old.p, had)
     memcpy(p + had, between, gap)
     memcpy(p + had + gap, s.p, n)
     d.record.slots[field].p = p

@@ -121,8 +121,10 @@ cdef class HttpParser(Parser):
         cdef Cursor before = c[0]
         cdef Span said = line(c)
         if m.state == HEADERS and said.n and not c.short and not self.whole_header(c, &said, before):
-            c[0] = before          # whether the next line goes on with this one cannot be told yet
-            return left(c) >= LONGEST_LINE and self.drop_line(m, c)
+            if left(&before) < LONGEST_LINE:
+                c[0] = before      # whether the next line goes on with this one cannot be told yet
+                return False
+            m.cut_line = left(c) > 0   # it is too long to wait for: what goes on with it is passed over
         if c.short:
             c.short = False
             if left(c) < LONGEST_LINE:
@@ -161,12 +163,6 @@ cdef class HttpParser(Parser):
             said[0] = trimmed_end(before_of(before, c))
             self.folded = True
         return False
-
-    cdef bint drop_line(self, Message* m, Cursor* c) noexcept nogil:
-        """A line that is too long is passed over."""
-        take_rest(c)
-        m.cut_line = True
-        return True
 
     cdef bint found_again(self, bint asks, Cursor* c) noexcept nogil:
         """True when a start line begins here; else what is here is dropped."""

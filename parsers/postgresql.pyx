@@ -349,8 +349,8 @@ cdef class PostgresqlParser(Parser):
         if kind == PARAMETER_STATUS:
             name, value = until(m, 0), until(m, 0)
             if self.who != NULL and equals(name, b"application_name", 16) and not (
-                    same(get_text(&self.who.record, APPLICATION_NAME), value)) and value.n:
-                keep_text(self.who, APPLICATION_NAME, value)
+                    same(get_text(&self.who.record, APPLICATION_NAME), value)):
+                self.rename(value)
         elif kind == PARAMETER_DESCRIPTION:
             s = self.prepared.take_types(m)
             if s != NULL and self.first != NULL and same(get_text(&self.first.record, STATEMENT), name_of(s)):
@@ -368,6 +368,19 @@ cdef class PostgresqlParser(Parser):
             put_word(&self.first.record, COPY, b"out", 3)
         elif kind == COPY_BOTH:
             put_word(&self.first.record, COPY, b"both", 4)
+
+    cdef void rename(self, Span application) noexcept nogil:
+        """Another application has the session: in a new draft, since one only grows."""
+        cdef Draft* who = new_draft(POSTGRESQL)
+        if who == NULL:
+            return
+        keep_text(who, USER, get_text(&self.who.record, USER))
+        if is_set(&self.who.record, DATABASE):
+            keep_text(who, DATABASE, get_text(&self.who.record, DATABASE))
+        if application.n:
+            keep_text(who, APPLICATION_NAME, application)
+        free_draft(self.who)
+        self.who = who
 
     cdef void authentication(self, uint32_t method) noexcept nogil:
         """Zeek's words: auth_request for each step with its method, auth_ok in the end."""
@@ -605,9 +618,13 @@ cdef void keep_values(Draft* d, Span bound) noexcept nogil:
         if size == NULL_VALUE:
             keep_item(d, PARAMETER_VALUES, span(<const uint8_t*>b"NULL", 4))
         elif form == 0:
-            keep_item(d, PARAMETER_VALUES, part(take(&c, size), 0, LONGEST_VALUE))
+            keep_item(d, PARAMETER_VALUES, part(span(c.p, left(&c)), 0, min(size, <uint32_t>LONGEST_VALUE)))
         else:
-            keep_hex(d, part(take(&c, size), 0, LONGEST_VALUE))
+            keep_hex(d, part(span(c.p, left(&c)), 0, min(size, <uint32_t>LONGEST_VALUE)))
+        if size != NULL_VALUE:
+            if size > LONGEST_VALUE:
+                d.record.cut |= <uint64_t>1 << PARAMETER_VALUES
+            take(&c, size)
         if c.short:
             return
 

@@ -232,14 +232,41 @@ cdef bint find_password(Span sql, uint32_t begin, uint32_t* start, uint32_t* end
         if lower(byte_at(sql, i)) != c'p' or not equals_nocase(part(sql, i, 8), b"password", 8):
             i += 1
             continue
-        at = i + 8
-        while is_space(byte_at(sql, at)) or byte_at(sql, at) == c'=':
-            at += 1
+        at = blank_end(sql, i + 8)
+        while byte_at(sql, at) == c'=':
+            at = blank_end(sql, at + 1)
         if byte_at(sql, at) in (c"'", c'$', c'e', c'E', c'u', c'U') and literal_end(sql, at) > at:
-            end[0] = literal_end(sql, at)
+            end[0] = secret_end(sql, at)
             while byte_at(sql, at) not in (c"'", c'$'):
                 at += 1            # the letters before a literal stay
             start[0] = at
             return True
-        i += 8
+        i = at
     return False
+
+
+cdef uint32_t blank_end(Span sql, uint32_t at) noexcept nogil:
+    """Behind white space and comments."""
+    while is_space(byte_at(sql, at)) or comment_end(sql, at) > at:
+        at = comment_end(sql, at) if comment_end(sql, at) > at else at + 1
+    return at
+
+
+cdef uint32_t secret_end(Span sql, uint32_t at) noexcept nogil:
+    """Behind a literal and those that go on with it in later lines.
+
+    Whether a backslash escapes is a setting of the server's (standard_conforming_strings): the later end is taken.
+    """
+    cdef uint32_t end = literal_end(sql, at), more
+    if byte_at(sql, end - 1) == c'$':
+        return end
+    while byte_at(sql, at) not in (c"'", c'$'):
+        at += 1
+    while byte_at(sql, at) == c"'":
+        end = max(quoted_end(sql, at, False), quoted_end(sql, at, True))
+        at = more = blank_end(sql, end)
+        while more > end and byte_at(sql, more - 1) not in (10, 13):
+            more -= 1
+        if more == end:
+            break                  # on the same line it is another literal
+    return end

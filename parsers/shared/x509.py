@@ -17,6 +17,7 @@ from cryptography.x509 import ExtensionNotFound
 from cryptography.x509.oid import ExtensionOID
 
 MOST_CACHED = 4096
+MOST_SECONDS = 9_223_372_036                     # since 1970: a time of a record goes to 2262-04-11
 MOST_NAMES = 256                                 # alternative names of a certificate that are kept
 
 # OpenSSL's short names of attributes where cryptography has another, or none
@@ -107,8 +108,13 @@ def read_identity(certificate: x509.Certificate, fields: dict[str, Any]) -> None
 
 
 def read_validity(certificate: x509.Certificate, fields: dict[str, Any]) -> None:
-    fields["certificate.not_valid_before"] = certificate.not_valid_before_utc.timestamp()
-    fields["certificate.not_valid_after"] = certificate.not_valid_after_utc.timestamp()
+    # "Never" is written as the year 9999 (RFC 5280, 4.1.2.5)
+    fields["certificate.not_valid_before"] = bounded(certificate.not_valid_before_utc.timestamp())
+    fields["certificate.not_valid_after"] = bounded(certificate.not_valid_after_utc.timestamp())
+
+
+def bounded(seconds: float) -> float:
+    return min(max(seconds, -float(MOST_SECONDS)), float(MOST_SECONDS))
 
 
 def read_algorithms(certificate: x509.Certificate, fields: dict[str, Any]) -> None:

@@ -23,10 +23,11 @@ def certificate(
     *names: str,
     subject: list[tuple[x509.ObjectIdentifier, str]] | None = None,
     ca: bool = False,
+    until: datetime.datetime = WHEN + datetime.timedelta(90),
 ) -> bytes:
     parts = [x509.NameAttribute(oid, value) for oid, value in subject or [(OID.COMMON_NAME, "leaf.test")]]
     name = x509.Name(parts)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 0x0102030405, WHEN, WHEN + datetime.timedelta(90))
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 0x0102030405, WHEN, until)
     builder = builder.add_extension(x509.BasicConstraints(ca, 1 if ca else None), critical=True)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), False)
@@ -126,6 +127,13 @@ def test_what_is_no_certificate_gives_its_digest_and_a_weird(cut: int) -> None:
     got = shown("a.test", certificate(EC)[:cut] + b"x")
     assert got.one("weird")["name"] == "x509_unreadable"
     assert got.one("x509")["fingerprint"] == got.one("ssl")["cert_chain_fps"][0]
+
+
+def test_a_certificate_that_never_ends_is_told_of_too() -> None:
+    """RFC 5280, 4.1.2.5: no date of expiry is written as the end of the year 9999."""
+    der = certificate(ec.generate_private_key(ec.SECP256R1()), until=datetime.datetime(9999, 12, 31, 23, 59, 59))
+    got = shown("leaf.test", der)
+    assert got.one("ssl")["not_valid_after"] == got.one("x509")["certificate.not_valid_after"] == 9223372036.0
 
 
 def test_a_client_shows_its_own() -> None:

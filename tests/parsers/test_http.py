@@ -168,3 +168,17 @@ def test_bad_chunk_sizes_end_the_parsing_and_nothing_else(size: bytes) -> None:
     got = run(connection([(True, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\nx")]).frames())
     assert got.one("http")["method"] == "POST"
     assert got.of("weird")
+
+
+@pytest.mark.parametrize("size", [10000, 16340, 16384, 17000, 33000])
+def test_a_long_header_line_does_not_take_the_next_line_with_it(size: int) -> None:
+    turns: Turns = [
+        (True, b"GET /1 HTTP/1.1\r\nHost: a\r\nCookie: " + b"c" * size + b"\r\n"),
+        (True, b"\r\n"),
+        (False, b"HTTP/1.1 200 OK\r\nX: " + b"x" * size + b"\r\n"),
+        (False, b"Content-Length: 2\r\n\r\nok"),
+        (True, b"GET /2 HTTP/1.1\r\nHost: b\r\n\r\n"),
+        (False, b"HTTP/1.1 404 NF\r\nContent-Length: 2\r\n\r\nno"),
+    ]
+    got = run(connection(turns, dport=80, most=40000).frames()).of("http")
+    assert [(r["uri"], r["status_code"], r["response_body_len"]) for r in got] == [("/1", 200, 2), ("/2", 404, 2)]

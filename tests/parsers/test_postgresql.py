@@ -171,6 +171,12 @@ def test_statements_are_bounded_and_the_oldest_goes() -> None:
         ),
         ("select password from users", "select password from users"),
         ("alter role a password 'never closed", "alter role a password '***'"),
+        ("alter role a password /* ' */ 's3cret' login", "alter role a password /* ' */ '***' login"),
+        ("alter role a password -- it's\n 's3cret'", "alter role a password -- it's\n '***'"),
+        ("alter role a password 's3'\n 'cret' login", "alter role a password '***' login"),
+        ("alter role a password 's3' -- more\n 'cret'", "alter role a password '***'"),
+        ("alter role a password 'a\\' b' login", "alter role a password '***' login"),
+        ("select password 'x' 'y'", "select password '***' 'y'"),
     ],
 )
 def test_passwords_in_sql_are_masked(sql: str, masked: str) -> None:
@@ -178,6 +184,29 @@ def test_passwords_in_sql_are_masked(sql: str, masked: str) -> None:
     assert rounds(*turns)[0]["frontend_arg"] == masked
     assert "unmasked_arg" not in rounds(*turns)[0]
     assert rounds(*turns, secrets=True)[0].get("unmasked_arg", sql) == sql
+
+
+def test_a_long_value_is_cut_and_says_so() -> None:
+    value = b"v" * 20000
+    bind = b"\0\0" + struct.pack(">HHI", 0, 1, len(value)) + value + b"\0\0"
+    asked = message(b"P", b"\0insert into t values ($1)\0\0\0") + message(b"B", bind) + message(b"E", b"\0" * 5)
+    record = rounds((True, asked + message(b"S")), (False, DONE + READY), secrets=True)[0]
+    assert record["parameter_values"] == ["v" * 256]
+    assert "parameter_values" in record["_cut"]
+
+
+def test_many_notices_do_not_hide_the_error() -> None:
+    notice = message(b"N", b"SNOTICE\0C00000\0Mhello from a loop\0Fpl_exec.c\0L3923\0Rexec_stmt_raise\0\0")
+    error = message(b"E", b"SERROR\0C22012\0Mdivision by zero\0\0")
+    record = rounds((True, query("select f()")), (False, notice * 300 + error + READY))[0]
+    assert (record["sqlstate"], record["error_message"]) == ("22012", "division by zero")
+    assert record["backend_arg"].count("hello from a loop") > 30
+
+
+def test_the_application_may_change_any_number_of_times() -> None:
+    names = [b"application_name\0" + b"%04d" % i + b"n" * 196 + b"\0" for i in range(2000)]
+    turns = [(False, b"".join(message(b"S", name) for name in names)), (True, query("select 1")), (False, DONE + READY)]
+    assert rounds(*turns)[0]["application_name"].startswith("1999")
 
 
 def test_a_cancel_request_tells_the_process_and_never_the_key() -> None:
