@@ -6,7 +6,7 @@ then ask once.  All bodies are here because inlining across files works only fro
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
-from cext.types cimport Span, span
+from cext.types cimport Span, copy_span, span
 from cext.wire cimport be16, be24, be32, be64
 
 

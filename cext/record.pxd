@@ -5,7 +5,7 @@ its bytes, ``Draft`` one that keeps copies for things that finish later.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from cext.types cimport Addr, Span, Time, span
+from cext.types cimport Addr, Span, Time, copy_span, span
 
 cdef enum:
     MOST_FIELDS = 64               # one bit each in Record.present
@@ -125,8 +125,8 @@ cdef inline void put_counts(Record* r, int field, const uint64_t* items, uint32_
 
 
 cdef inline Span get_text(const Record* r, int field) noexcept nogil:
-    """What a text field holds; empty when it is not set."""
-    return span(r.slots[field].p, <uint32_t>r.slots[field].number if is_set(r, field) else 0)
+    """What a text field holds; nowhere, and empty, when it is not set."""
+    return span(r.slots[field].p, <uint32_t>r.slots[field].number) if is_set(r, field) else span(NULL, 0)
 
 
 cdef inline void borrow_fields(Record* r, const Record* lender) noexcept nogil:

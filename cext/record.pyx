@@ -171,15 +171,20 @@ cdef bint grow_in_place(Draft* d, const uint8_t* p, uint32_t had, uint32_t n) no
 
 
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil:
-    """A copy of at most the field's max; the rest is lost, and the field named in ``_cut``."""
+    """A copy of at most the field's max; the rest is lost, and the field named in ``_cut``.
+
+    A text that is nowhere (get_text of a field that is not set) sets nothing; an empty one does.
+    """
     cdef uint32_t n = whole_text(s.p, s.n, d.layout.fields[field].max)
     cdef uint8_t* p
+    if s.p == NULL:
+        return
     if n < s.n:
         d.record.cut |= <uint64_t>1 << field
     p = keep_bytes(d, n)
     if p == NULL:
         return
-    memcpy(p, s.p, n)
+    copy_span(p, span(s.p, n))
     d.record.slots[field].p = p
     d.record.slots[field].number = n
     d.record.present |= <uint64_t>1 << field
@@ -209,7 +214,7 @@ cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept n
             return
         memcpy(p, old.p, had)
     memcpy(p + had, between, gap)
-    memcpy(p + had + gap, s.p, n)
+    copy_span(p + had + gap, span(s.p, n))
     d.record.slots[field].p = p
     d.record.slots[field].number = had + gap + n
 
@@ -237,7 +242,7 @@ cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil:
     cdef uint8_t* text = keep_bytes(d, s.n) if items != NULL else NULL
     if text == NULL:
         return False
-    memcpy(text, s.p, s.n)
+    copy_span(text, s)
     items[n] = span(text, s.n)
     put_texts(&d.record, field, items, <uint32_t>(n + 1))
     return True

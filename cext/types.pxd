@@ -25,6 +25,11 @@ cdef inline Span span(const uint8_t* p, uint32_t n) noexcept nogil:
     return s
 
 
+cdef inline void copy_span(void* to, Span s) noexcept nogil:
+    if s.n:                        # memcpy from nowhere is undefined, even of nothing
+        memcpy(to, s.p, s.n)
+
+
 cdef inline bint same_addr(const Addr* a, const Addr* b) noexcept nogil:
     return memcmp(a.b, b.b, 16) == 0
 

@@ -375,8 +375,7 @@ cdef class PostgresqlParser(Parser):
         if who == NULL:
             return
         keep_text(who, USER, get_text(&self.who.record, USER))
-        if is_set(&self.who.record, DATABASE):
-            keep_text(who, DATABASE, get_text(&self.who.record, DATABASE))
+        keep_text(who, DATABASE, get_text(&self.who.record, DATABASE))
         if application.n:
             keep_text(who, APPLICATION_NAME, application)
         free_draft(self.who)

@@ -8,8 +8,8 @@ inference of authentication.  One record a connection, written at a successful l
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cext.cursor cimport (Cursor, Span, byte_at, equals, left, line, part, pass_over, span, starts, take, take_rest, u8,
-                          u32, until, within)
+from cext.cursor cimport (Cursor, Span, byte_at, copy_span, equals, left, line, part, pass_over, span, starts, take,
+                          take_rest, u8, u32, until, within)
 from cext.parser cimport (ALL, Conn, Match, Parser, Reason, Verdict, ask, confirm, emit_draft, is_local, need, skip,
                           weird)
 from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_bytes, keep_more, keep_text, new_draft,
@@ -191,8 +191,9 @@ cdef class SshParser(Parser):
         p = keep_bytes(self.draft, left(m))
         if p == NULL:
             return
-        memcpy(p, m.p, left(m))
-        kept = span(p, left(m))
+        kept = span(m.p, left(m))
+        copy_span(p, kept)
+        kept.p = p
         m[0] = within(kept)
         for i in range(LISTS):
             self.lists[client][i] = take(m, u32(m))
@@ -226,7 +227,7 @@ cdef class SshParser(Parser):
         if text == NULL:
             return
         for i in range(4):
-            memcpy(text + at, parts[i].p, parts[i].n)
+            copy_span(text + at, parts[i])
             at += parts[i].n
             if i < 3:
                 text[at] = c';'

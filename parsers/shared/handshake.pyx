@@ -6,7 +6,8 @@ says that the handshake is over, or at the end.
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from cext.cursor cimport (Cursor, Span, byte_at, equals, left, part, pass_over, span, take, u8, u16, u24, within)
+from cext.cursor cimport (Cursor, Span, byte_at, copy_span, equals, left, part, pass_over, span, take, u8, u16,
+                          u24, within)
 from cext.parser cimport Conn, emit_at, weird
 from cext.record cimport (Record, Schema, free_draft, get_text, is_set, keep_bytes, keep_text, new_draft, put_number,
                           put_text, put_texts)
@@ -165,7 +166,7 @@ cdef class Handshake(Parser):
             weird(conn, b"ssl_bad_client_hello")
             return
         self.session_size = <uint8_t>session.n
-        memcpy(self.session, session.p, session.n)
+        copy_span(self.session, session)
         while left(&suites) >= 2:
             add_number(&h.ciphers, u16(&suites))
         self.extensions(m, True, &h)
@@ -271,7 +272,7 @@ cdef class Handshake(Parser):
             p = keep_bytes(self.draft, name.n)
             if e.short or p == NULL:
                 break
-            memcpy(p, name.p, name.n)
+            copy_span(p, name)
             items[n] = span(p, name.n)
             n += 1
         if n:

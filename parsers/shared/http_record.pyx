@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cext.cursor cimport (Cursor, Span, behind, byte_at, equals_nocase, part, span, trimmed, until, within)
+from cext.cursor cimport (Cursor, Span, behind, byte_at, copy_span, equals_nocase, part, span, trimmed, until, within)
 from cext.record cimport Draft, Schema, keep_bytes, keep_item, keep_more, keep_text, put_number, put_text
 from parsers.shared.http_lines cimport base64_value, hex_value, read_number
 
@@ -140,7 +140,7 @@ cdef void keep_proxied(Draft* d, Span name, Span value) noexcept nogil:
     for i in range(name.n):
         text[i] = upper(byte_at(name, i))
     memcpy(text + name.n, b" -> ", 4)
-    memcpy(text + name.n + 4, kept.p, kept.n)
+    copy_span(text + name.n + 4, kept)
     keep_item(d, PROXIED, span(text, name.n + 4 + kept.n))
 
 

@@ -6,7 +6,7 @@ is bounded; what falls out is unknown afterwards, as if it had been prepared bef
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from cext.cursor cimport equals, left, part, pass_over, u8, u16, u32, until
+from cext.cursor cimport copy_span, equals, left, part, pass_over, u8, u16, u32, until
 from parsers.shared.pg_messages cimport text_of
 from parsers.shared.sql cimport fingerprint_sql
 
@@ -23,8 +23,8 @@ cdef class Prepared:
         if s == NULL:
             return
         s.name_size, s.sql_size, s.shape_size, s.users, s.type_count = name.n, sql.n, shape_size, 2, 0
-        memcpy(s.bytes, name.p, name.n)
-        memcpy(s.bytes + name.n, sql.p, sql.n)
+        copy_span(s.bytes, name)
+        copy_span(s.bytes + name.n, sql)
         memcpy(s.bytes + name.n + sql.n, shape, shape_size)
         read_types(s, m)
         self.drop_statement(name)
@@ -81,7 +81,7 @@ cdef class Prepared:
             return
         portal.values = <uint8_t*>malloc(values.n + 1)
         if portal.values != NULL:
-            memcpy(portal.values, values.p, values.n)
+            copy_span(portal.values, values)
             portal.values_size = values.n
 
     cdef void describe(self, Cursor* m) noexcept nogil:
@@ -124,7 +124,7 @@ cdef class Prepared:
         for i in range(MOST_PORTALS):
             p = &self.portals[i]
             if make and (p.runs == NULL or i == MOST_PORTALS - 1):
-                memcpy(p.name, name.p, name.n)
+                copy_span(p.name, name)
                 p.name_size = name.n
                 return p
         return NULL

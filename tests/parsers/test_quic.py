@@ -79,6 +79,12 @@ def test_a_hello_gives_both_records() -> None:
     assert got.one("conn")["service"] == "quic,ssl"
 
 
+def test_a_hello_that_names_nobody_has_no_name() -> None:
+    record = flow((True, initial(crypto(0, client_hello(extensions=[(43, b"\2\3\4")]))))).one("quic")
+    assert "server_name" not in record
+    assert "client_protocol" not in record
+
+
 def test_crypto_frames_come_in_any_order_and_over_several_packets() -> None:
     """RFC 9000, 7.5 and 19.6: by offset, and with parts twice."""
     pieces = [(at, HELLO[at : at + 30]) for at in range(0, len(HELLO), 25)]
