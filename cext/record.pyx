@@ -183,6 +183,7 @@ cdef void keep_text(Draft* d, int field, Span s) noexcept nogil:
         d.record.cut |= <uint64_t>1 << field
     p = keep_bytes(d, n)
     if p == NULL:
+        d.record.cut |= <uint64_t>1 << field
         return
     copy_span(p, span(s.p, n))
     d.record.slots[field].p = p
@@ -211,6 +212,7 @@ cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept n
     else:                          # twice the room, so that many small pieces cost little
         p = keep_bytes(d, min(2 * (had + gap + n), room))
         if p == NULL:
+            d.record.cut |= <uint64_t>1 << field
             return
         memcpy(p, old.p, had)
     memcpy(p + had, between, gap)
@@ -241,6 +243,7 @@ cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil:
     cdef Span* items = <Span*>vector_room(d, field, sizeof(Span))
     cdef uint8_t* text = keep_bytes(d, s.n) if items != NULL else NULL
     if text == NULL:
+        d.record.cut |= <uint64_t>1 << field
         return False
     copy_span(text, s)
     items[n] = span(text, s.n)

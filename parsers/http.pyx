@@ -203,6 +203,8 @@ cdef class HttpParser(Parser):
             return Verdict.DONE
         if not conn.midstream:
             confirm(conn)
+        free_draft(self.upgrade)   # what an earlier request offered was not taken
+        self.upgrade = NULL
         keep_text(d, METHOD, method)
         if rest.n:
             keep_uri(d, rest)

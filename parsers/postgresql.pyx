@@ -518,6 +518,8 @@ cdef class PostgresqlParser(Parser):
         else:
             keep_text(d, SQL_FINGERPRINT, shape)
         if policy(conn) & SQL_SHAPES:
+            if not is_set(&d.record, SQL_FINGERPRINT):
+                return             # memory is out
             d.record.slots[FRONTEND_ARG] = d.record.slots[SQL_FINGERPRINT]
             d.record.present |= <uint64_t>1 << FRONTEND_ARG
         else:

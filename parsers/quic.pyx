@@ -31,6 +31,7 @@ cdef int HISTORY = QUIC.text("history", "Packets in order, upper case for the cl
 
 cdef enum:
     LONGEST_ID = 20                # RFC 9000, 17.2
+    MOST_FAILURES = 8              # Initial packets of a flow that could not be opened
     MOST_LETTERS = 100
     LONGEST_DATAGRAM = 65535
     V1 = 1
@@ -59,6 +60,7 @@ cdef class QuicParser(Handshake):
     cdef uint32_t used[2]          # bytes of it that were read
     cdef uint8_t letters[MOST_LETTERS]
     cdef uint32_t letter_count
+    cdef uint32_t failures         # Initial packets that could not be opened
     cdef uint32_t shorts[2]        # packets with a short header, by is_orig
     cdef uint8_t keys_id[LONGEST_ID]   # connection id that the Initial keys follow from
     cdef uint8_t keys_id_size
@@ -163,6 +165,8 @@ cdef class QuicParser(Handshake):
         """Opens a packet, with the keys of the connection or, failing that, those of its own id."""
         cdef uint8_t frames[LONGEST_DATAGRAM]
         cdef uint32_t n = 0
+        if self.failures == MOST_FAILURES:
+            return                 # to try costs some 30 us, and a datagram has room for many
         if is_orig and not self.keyed:
             self.keep_keys(dcid)
         if self.keyed:
@@ -172,6 +176,7 @@ cdef class QuicParser(Handshake):
             if n:
                 self.keep_keys(dcid)
         if n == 0:
+            self.failures += 1
             weird(conn, b"quic_initial_not_opened")
             return
         self.frames(conn, is_orig, span(frames, n))

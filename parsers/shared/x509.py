@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.x509 import ExtensionNotFound
 from cryptography.x509.oid import ExtensionOID
 
-MOST_CACHED = 4096
+MOST_CACHED = 1024                               # with their bytes: some 100 MB when somebody fills it on purpose
+LONGEST_CERTIFICATE = 32768                      # bytes; real ones, with a hundred names, have 8,000
+LONGEST_NAME = 4096                              # characters of a subject or issuer
 MOST_SECONDS = 9_223_372_036                     # since 1970: a time of a record goes to 2262-04-11
 MOST_NAMES = 256                                 # alternative names of a certificate that are kept
 
@@ -81,6 +83,8 @@ def describe(der: bytes) -> Certificate:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")          # of what is deprecated in certificates that others have made
         try:
+            if len(der) > LONGEST_CERTIFICATE:
+                raise ValueError
             certificate = x509.load_der_x509_certificate(der)
         except Exception:
             return Certificate(*digests, odd="x509_unreadable")
@@ -103,8 +107,8 @@ def read_identity(certificate: x509.Certificate, fields: dict[str, Any]) -> None
     digits = f"{abs(serial):X}"
     fields["certificate.serial"] = "-" * (serial < 0) + "0" * (len(digits) % 2) + digits
     fields["certificate.version"] = certificate.version.value + 1
-    fields["certificate.subject"] = spell(certificate.subject)
-    fields["certificate.issuer"] = spell(certificate.issuer)
+    fields["certificate.subject"] = spell(certificate.subject)[:LONGEST_NAME]
+    fields["certificate.issuer"] = spell(certificate.issuer)[:LONGEST_NAME]
 
 
 def read_validity(certificate: x509.Certificate, fields: dict[str, Any]) -> None:
@@ -172,7 +176,7 @@ def common_names(certificate: x509.Certificate) -> list[str]:
     """The subject's common names: they count where there is no alternative name."""
     try:
         return [str(name.value).lower() for name in
-                certificate.subject.get_attributes_for_oid(x509.oid.NameOID.COMMON_NAME)]
+                certificate.subject.get_attributes_for_oid(x509.oid.NameOID.COMMON_NAME)][:MOST_NAMES]
     except Exception:
         return []
 

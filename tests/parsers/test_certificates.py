@@ -1,6 +1,7 @@
 """X.509 certificates: what records say of them, against certificates made by an independent hand (cryptography)."""
 
 import datetime
+import hashlib
 import struct
 import subprocess
 
@@ -134,6 +135,13 @@ def test_a_certificate_that_never_ends_is_told_of_too() -> None:
     der = certificate(ec.generate_private_key(ec.SECP256R1()), until=datetime.datetime(9999, 12, 31, 23, 59, 59))
     got = shown("leaf.test", der)
     assert got.one("ssl")["not_valid_after"] == got.one("x509")["certificate.not_valid_after"] == 9223372036.0
+
+
+def test_a_certificate_without_measure_gives_only_its_digest() -> None:
+    der = certificate(ec.generate_private_key(ec.SECP256R1()), *(f"{'n' * 60}.{n}.test" for n in range(600)))
+    assert len(der) > 32768
+    found = describe(der)
+    assert (found.odd, found.fields, found.fingerprint) == ("x509_unreadable", {}, hashlib.sha256(der).hexdigest())
 
 
 def test_a_client_shows_its_own() -> None:

@@ -182,3 +182,15 @@ def test_a_long_header_line_does_not_take_the_next_line_with_it(size: int) -> No
     ]
     got = run(connection(turns, dport=80, most=40000).frames()).of("http")
     assert [(r["uri"], r["status_code"], r["response_body_len"]) for r in got] == [("/1", 200, 2), ("/2", 404, 2)]
+
+
+def test_what_a_refused_upgrade_offered_is_not_the_next_ones() -> None:
+    ask = b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: "
+    turns: Turns = [
+        (True, b"GET /a HTTP/1.1\r\n" + ask + b"one\r\n\r\n"),
+        (False, b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+        (True, b"GET /b HTTP/1.1\r\n" + ask + b"two\r\n\r\n"),
+        (False, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
+    ]
+    record = run(connection(turns, dport=80).frames()).one("websocket")
+    assert (record["uri"], record["client_protocols"]) == ("/b", ["two"])

@@ -85,6 +85,13 @@ def test_a_hello_that_names_nobody_has_no_name() -> None:
     assert "client_protocol" not in record
 
 
+def test_what_cannot_be_opened_is_not_tried_for_ever() -> None:
+    """Each try costs keys and a cipher: after some the flow's hello is not read any more."""
+    forged = [(True, initial(crypto(0, HELLO))[:-1] + b"?") for _ in range(8)]
+    assert not flow(*forged, (True, initial(crypto(0, HELLO)))).of("ssl")
+    assert flow(*forged[1:], (True, initial(crypto(0, HELLO)))).of("ssl")
+
+
 def test_crypto_frames_come_in_any_order_and_over_several_packets() -> None:
     """RFC 9000, 7.5 and 19.6: by offset, and with parts twice."""
     pieces = [(at, HELLO[at : at + 30]) for at in range(0, len(HELLO), 25)]
