@@ -10,6 +10,7 @@ from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP,
 from cext.parser cimport protocol
 from cext.record cimport Record, Schema, clear, put_number, put_text, put_word
 from cext.tcp cimport conn_state, stream_bytes
+from cext.text cimport put_hex
 from cext.types cimport Addr, is_v4, span
 
 cdef Schema CONN = Schema("conn", "Who talked with whom, for how long, and how much.")
@@ -151,11 +152,9 @@ cdef void put_link(Record* r, const Flow* f, uint8_t* orig, uint8_t* resp) noexc
 
 cdef void write_l2(uint8_t* text, const uint8_t* address) noexcept nogil:
     """Six bytes in hex, with colons between: 17 characters."""
-    cdef const char* digits = b"0123456789abcdef"
     cdef int i
     for i in range(6):
-        text[3 * i] = digits[address[i] >> 4]
-        text[3 * i + 1] = digits[address[i] & 15]
+        put_hex(text + 3 * i, address + i, 1)
         if i < 5:
             text[3 * i + 2] = c':'
 

@@ -125,6 +125,10 @@ cdef inline bint equals(Span s, const char* text, uint32_t n) noexcept nogil:
     return s.n == n and memcmp(s.p, text, n) == 0
 
 
+cdef inline bint same(Span a, Span b) noexcept nogil:
+    return equals(a, <const char*>b.p, b.n)
+
+
 cdef inline uint8_t byte_at(Span s, uint32_t at) noexcept nogil:
     """The byte at ``at``, or 0 past the end."""
     return s.p[at] if at < s.n else 0

@@ -59,13 +59,19 @@ cdef struct Chunk:
 cdef struct Draft:
     Record record
     const Layout* layout
-    Draft* after                   # for the owner's queue
+    Draft* after                   # the next in its queue
     uint32_t mark                  # for the owner
     uint32_t round                 # for the owner
     Chunk* more                    # kept bytes that did not fit below
     uint32_t used
     uint32_t kept_more             # bytes in chunks; with three other numbers it keeps those below aligned
     uint8_t own[DRAFT_INLINE]
+
+
+cdef struct Drafts:                # a queue; all zero when empty
+    Draft* first                   # the oldest
+    Draft* last
+    uint32_t n
 
 
 cdef class Schema:
@@ -145,6 +151,8 @@ cdef inline void unset(Record* r, int field) noexcept nogil:
 
 cdef Draft* new_draft(Schema schema) noexcept nogil
 cdef void free_draft(Draft* d) noexcept nogil
+cdef void queue_draft(Drafts* queue, Draft* d) noexcept nogil
+cdef void unqueue_draft(Drafts* queue, Draft* d) noexcept nogil
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil
 cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept nogil
 cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil

@@ -138,6 +138,32 @@ cdef void free_draft(Draft* d) noexcept nogil:
     free(d)
 
 
+cdef void queue_draft(Drafts* queue, Draft* d) noexcept nogil:
+    """At the end."""
+    if queue.last != NULL:
+        queue.last.after = d
+    else:
+        queue.first = d
+    queue.last = d
+    queue.n += 1
+
+
+cdef void unqueue_draft(Drafts* queue, Draft* d) noexcept nogil:
+    """Out of the queue, which must hold it; the first is taken without a search."""
+    cdef Draft* before = NULL
+    if queue.first == d:
+        queue.first = d.after
+    else:
+        before = queue.first
+        while before.after != d:
+            before = before.after
+        before.after = d.after
+    if queue.last == d:
+        queue.last = before
+    d.after = NULL
+    queue.n -= 1
+
+
 cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil:
     """``n`` writable bytes, aligned for a pointer, that live as long as the draft; or NULL."""
     global kept

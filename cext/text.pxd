@@ -22,6 +22,15 @@ cdef inline uint8_t* put_address(uint8_t* out, const Addr* a) noexcept nogil:
     return put_ipv4(out, a.b + 12) if is_v4(a) else put_ipv6(out, a.b)
 
 
+cdef inline uint8_t* put_hex(uint8_t* out, const uint8_t* p, uint32_t n) noexcept nogil:
+    """Two small digits a byte."""
+    cdef const char* digits = b"0123456789abcdef"
+    cdef uint32_t i
+    for i in range(n):
+        out[2 * i], out[2 * i + 1] = digits[p[i] >> 4], digits[p[i] & 15]
+    return out + 2 * n
+
+
 cdef inline uint32_t whole_text(const uint8_t* p, uint32_t n, uint32_t max) noexcept nogil:
     """The longest prefix of at most ``max`` bytes that splits no UTF-8 sequence."""
     cdef uint32_t at = max, back = 0

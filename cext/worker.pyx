@@ -69,7 +69,9 @@ cdef class Worker:
         self.begin = 0 if begin is None else begin
         self.end = NEVER if end is None else end
         self.first_time = -1
-        self.interim = <Time>(interim * SECOND) if interim else NEVER
+        self.interim = <Time>(min(interim, 1e9) * SECOND)
+        if self.interim <= 0:
+            self.interim = NEVER
         for i, ports in enumerate(server_ports):
             for port in ports:
                 self.server_ports[i][<int>port >> 3] |= 1 << (<int>port & 7)

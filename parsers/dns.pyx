@@ -8,15 +8,14 @@ purpose: what is inside of key, signature and service-binding data.
                          └─ end of the flow ─────────▶ record without an answer
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
-from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, left, lower, part, pass_over, span, take, u8, u16, u32,
-                          within)
+from cext.cursor cimport Cursor, Span, byte_at, left, pass_over, same, span, take, u8, u16, within
 from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, flip_roles, need, weird
-from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_count, keep_item, keep_text, new_draft,
-                          put_number, put_word)
-from cext.text cimport LONGEST_ADDR, put_address, put_decimal
+from cext.record cimport (Draft, Drafts, Schema, free_draft, get_text, is_set, keep_count, keep_item, keep_text,
+                          new_draft, put_number, put_word, queue_draft, unqueue_draft)
 from cext.types cimport Addr, set_v4, set_v6
+from parsers.shared.dns_message cimport (NETBIOS_PORT, TYPE_OPT, TYPE_SRV, Name, Resource, Words, decode_netbios,
+                                         is_said, read_name, read_resource, say, say_addr, say_number, say_resource)
 from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 
 from cext.parser import register
@@ -63,45 +62,9 @@ cdef enum:
     HEADER = 12
     MOST_QUESTIONS = 25            # a message with more is something else (Zeek)
     MOST_WAITING = 250             # questions and answers of a flow without their counterpart
-    MOST_JUMPS = 32                # compression pointers in a name
-    NAME_ROOM = 512                # a name is at most 255 bytes long (RFC 1035, 2.3.4); its bytes may be anything
-    WORDS_ROOM = 4096              # of one answer
     LONGEST_MESSAGE = 65535
-    NETBIOS_PORT = 137
     UDP = 17
     CLASS_MASK = 0x7fff            # mDNS uses the upper bit (RFC 6762, 5.4 and 10.2)
-
-cdef enum Type:
-    TYPE_A = 1
-    TYPE_NS = 2
-    TYPE_CNAME = 5
-    TYPE_SOA = 6
-    TYPE_WKS = 11
-    TYPE_PTR = 12
-    TYPE_HINFO = 13
-    TYPE_MX = 15
-    TYPE_TXT = 16
-    TYPE_AAAA = 28
-    TYPE_LOC = 29
-    TYPE_NBNS = 32
-    TYPE_SRV = 33
-    TYPE_NAPTR = 35
-    TYPE_A6 = 38
-    TYPE_OPT = 41
-    TYPE_DS = 43
-    TYPE_SSHFP = 44
-    TYPE_RRSIG = 46
-    TYPE_NSEC = 47
-    TYPE_DNSKEY = 48
-    TYPE_NSEC3 = 50
-    TYPE_NSEC3PARAM = 51
-    TYPE_SVCB = 64
-    TYPE_HTTPS = 65
-    TYPE_SPF = 99
-    TYPE_TKEY = 249
-    TYPE_TSIG = 250
-    TYPE_CAA = 257
-    TYPE_BINDS = 65534
 
 cdef enum Option:                  # IANA, DNS EDNS0 Option Codes
     CLIENT_SUBNET = 8
@@ -115,30 +78,10 @@ cdef enum Flag:
     FLAG_AD = 0x0020
 
 
-cdef struct Words:                 # what one answer says, while it is written
-    uint32_t n
-    uint8_t text[WORDS_ROOM]
-
-
-cdef struct Name:
-    uint32_t n
-    uint8_t text[NAME_ROOM]
-
-
-cdef struct Resource:              # one resource record (RFC 1035, 4.1.3)
-    uint16_t type
-    uint16_t cls
-    uint32_t ttl
-    Name owner
-    Span data
-
-
 cdef class DnsParser(Parser):
     """Names and addresses; mDNS, LLMNR and NetBIOS names too."""
 
-    cdef Draft* first              # questions without an answer and answers without a question, the oldest first
-    cdef Draft* last
-    cdef uint32_t waiting
+    cdef Drafts queue              # of questions without an answer and answers without a question
     cdef bint begun
 
     cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
@@ -228,7 +171,7 @@ cdef class DnsParser(Parser):
         if netbios:
             decode_netbios(&name)
         keep_text(d, QUERY, span(name.text, name.n))
-        if is_repeated(self.first, d):
+        if is_repeated(self.queue.first, d):
             put_number(&d.record, RETRY, True)
         return True
 
@@ -238,7 +181,7 @@ cdef class DnsParser(Parser):
         """The record that a message belongs to: that of its question, of its answer, or a new one."""
         cdef uint32_t side = 2 if flags & FLAG_QR else 1
         cdef uint8_t scratch[LONGEST_UNKNOWN]
-        cdef Draft* d = self.first
+        cdef Draft* d = self.queue.first
         while d != NULL and (d.mark != number or d.round & side):
             d = d.after
         if d == NULL:
@@ -260,9 +203,9 @@ cdef class DnsParser(Parser):
         cdef uint8_t scratch[LONGEST_UNKNOWN]
         cdef Draft* d
         cdef uint32_t opcode = flags >> 11 & 15
-        if self.waiting == MOST_WAITING:
+        if self.queue.n == MOST_WAITING:
             weird(conn, b"DNS_too_many_unanswered")
-            self.write(conn, self.first)
+            self.write(conn, self.queue.first)
         d = new_draft(DNS)
         if d == NULL:
             return NULL
@@ -280,33 +223,18 @@ cdef class DnsParser(Parser):
         put_number(&d.record, RA, False)
         put_number(&d.record, Z, 0)
         put_number(&d.record, REJECTED, False)
-        self.waiting += 1
-        if self.last != NULL:
-            self.last.after = d
-        else:
-            self.first = d
-        self.last = d
+        queue_draft(&self.queue, d)
         return d
 
     cdef void write(self, Conn* conn, Draft* d) noexcept nogil:
         """Out of the queue, and written."""
-        cdef Draft* before = self.first
-        if before == d:
-            self.first = d.after
-            before = NULL
-        else:
-            while before.after != d:
-                before = before.after
-            before.after = d.after
-        if self.last == d:
-            self.last = before
-        self.waiting -= 1
+        unqueue_draft(&self.queue, d)
         emit_draft(conn, d)
         free_draft(d)
 
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
-        while self.first != NULL:
-            self.write(conn, self.first)
+        while self.queue.first != NULL:
+            self.write(conn, self.queue.first)
 
 
 cdef class DnsStreamParser(DnsParser):
@@ -386,95 +314,6 @@ cdef bint is_repeated(const Draft* old, const Draft* d) noexcept nogil:
     return False
 
 
-cdef inline bint same(Span a, Span b) noexcept nogil:
-    return equals(a, <const char*>b.p, b.n)
-
-
-cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept nogil:
-    """A name with its compression (RFC 1035, 4.1.4), in lower case, without the last dot.  False: not readable.
-
-    A pointer leads backwards only, so that it ends.  ``conn`` is told what is odd; NULL when only a probe asks.
-    """
-    cdef Cursor at = c[0]
-    cdef uint32_t size, target, here, jumps = 0, end = message.n, i
-    cdef Span label
-    name.n = 0
-    while True:
-        here = end - left(&at)
-        size = u8(&at)
-        if at.short or size == 0:
-            break
-        if size & 0xc0 == 0xc0:
-            target = (size & 0x3f) << 8 | u8(&at)
-            if jumps == 0:
-                c[0] = at
-            jumps += 1
-            if at.short or target >= here or jumps > MOST_JUMPS:
-                odd(conn, b"DNS_label_forward_compress_offset" if target >= here else b"DNS_excessive_compression")
-                c.short = jumps > MOST_JUMPS
-                break
-            at = within(part(message, target, here - target))
-            end = here
-            continue
-        label = take(&at, size)
-        if at.short:
-            odd(conn, b"DNS_label_len_gt_pkt")
-            return False
-        if size > 63 and conn != NULL and conn.flow.resp_p != NETBIOS_PORT or (size > 63 and conn == NULL):
-            odd(conn, b"DNS_label_too_long")
-            return False
-        if name.n + size + 1 > NAME_ROOM:
-            odd(conn, b"DNS_label_len_gt_name_len")
-            return False
-        for i in range(size):
-            name.text[name.n + i] = lower(byte_at(label, i))
-        name.text[name.n + size] = c'.'
-        name.n += size + 1
-    if jumps == 0:
-        c[0] = at
-        c.short = False
-    if name.n >= 255:
-        odd(conn, b"DNS_NAME_too_long")
-    if name.n >= 2:
-        name.n -= 1
-    return not c.short
-
-
-cdef void odd(Conn* conn, const char* what) noexcept nogil:
-    if conn != NULL:
-        weird(conn, what)
-
-
-cdef void decode_netbios(Name* name) noexcept nogil:
-    """A NetBIOS name of 16 bytes, each in two letters from A to P (RFC 1001, 14.1); its last byte is a type."""
-    cdef uint32_t i, n = 0, byte
-    if name.n < 32:
-        return
-    for i in range(15):
-        byte = (<uint32_t>name.text[2 * i] - c'a') << 4 | ((<uint32_t>name.text[2 * i + 1] - c'a') & 15)
-        if byte <= 32 and byte > 2 or byte > 126 or byte == 0:
-            break
-        name.text[n] = <uint8_t>byte
-        n += 1
-    name.n = n
-
-
-cdef bint read_resource(Conn* conn, Span message, Cursor* c, Resource* r) noexcept nogil:
-    """RFC 1035, 4.1.3.  False where the message cannot be read on."""
-    cdef uint32_t size
-    if not read_name(conn, message, c, &r.owner):
-        return False
-    if left(c) < 4:
-        odd(conn, b"DNS_truncated_ans_too_short")
-        return False
-    r.type, r.cls, r.ttl, size = u16(c), u16(c), u32(c), u16(c)
-    r.data = take(c, size)
-    if c.short:
-        odd(conn, b"DNS_truncated_RR_rdlength_lt_len")
-        return False
-    return True
-
-
 # ---- what is kept --------------------------------------------------------------------------------------------------
 
 cdef bint keep_resource(Conn* conn, Draft* d, uint16_t flags, int section, Span message, Resource* r) noexcept nogil:
@@ -535,188 +374,6 @@ cdef void keep_subnet(Draft* d, Cursor* c) noexcept nogil:
     say(&w, b"/", 1)
     say_number(&w, bits)
     keep_text(d, EDNS_SUBNET, span(w.text, w.n))
-
-
-# ---- resource data in words ----------------------------------------------------------------------------------------
-
-cdef inline void say(Words* w, const char* text, uint32_t n) noexcept nogil:
-    if n > WORDS_ROOM - w.n:
-        n = WORDS_ROOM - w.n
-    memcpy(w.text + w.n, text, n)
-    w.n += n
-
-
-cdef inline void say_span(Words* w, Span s) noexcept nogil:
-    say(w, <const char*>s.p, s.n)
-
-
-cdef inline void say_name(Words* w, const Name* name) noexcept nogil:
-    say(w, <const char*>name.text, name.n)
-
-
-cdef void say_number(Words* w, uint64_t value) noexcept nogil:
-    cdef uint8_t digits[24]
-    say(w, <const char*>digits, <uint32_t>(put_decimal(digits, value) - digits))
-
-
-cdef void say_addr(Words* w, const Addr* a) noexcept nogil:
-    cdef uint8_t text[LONGEST_ADDR + 1]
-    say(w, <const char*>text, <uint32_t>(put_address(text, a) - text))
-
-
-cdef void say_hex(Words* w, Span s) noexcept nogil:
-    cdef const char* digits = b"0123456789abcdef"
-    cdef uint32_t i
-    for i in range(s.n):
-        say(w, digits + (byte_at(s, i) >> 4), 1)
-        say(w, digits + (byte_at(s, i) & 15), 1)
-
-
-cdef bint say_resource(Conn* conn, Span message, const Resource* r, Words* w) noexcept nogil:
-    """The data of one resource record, as Zeek says it.  False where the rest of the message is not to be trusted."""
-    cdef Cursor c = within(r.data)
-    cdef uint16_t kind = r.type
-    cdef Addr a
-    if kind == TYPE_A:
-        if r.data.n != 4:
-            odd(conn, b"DNS_RR_bad_length")
-            return False
-        set_v4(&a, r.data.p)
-        say_addr(w, &a)
-    elif kind == TYPE_AAAA or kind == TYPE_A6:
-        if r.data.n >= 16:
-            set_v6(&a, r.data.p)
-            say_addr(w, &a)
-    elif kind in (TYPE_NS, TYPE_CNAME, TYPE_PTR, TYPE_SOA):
-        return say_name_at(conn, message, r, 0, w)
-    elif kind == TYPE_MX:
-        return say_name_at(conn, message, r, 2, w)
-    elif kind == TYPE_SRV:
-        if conn.flow.resp_p != NETBIOS_PORT:
-            return say_name_at(conn, message, r, 6, w)
-    elif kind == TYPE_TXT or kind == TYPE_SPF:
-        return say_strings(conn, b"TXT " if kind == TYPE_TXT else b"SPF ", &c, w)
-    elif kind in (TYPE_DS, TYPE_DNSKEY, TYPE_SSHFP, TYPE_LOC, TYPE_RRSIG, TYPE_NSEC, TYPE_NSEC3, TYPE_NSEC3PARAM,
-                  TYPE_BINDS, TYPE_NAPTR):
-        return say_rarer(conn, message, r, &c, w)
-    elif kind != TYPE_WKS and is_said(kind, conn.flow.resp_p):
-        say(w, b"<unknown type=", 14)
-        say_number(w, kind)
-        say(w, b">", 1)
-    return True
-
-
-cdef bint is_said(uint16_t kind, uint16_t port) noexcept nogil:
-    """Types that Zeek logs as answers; others leave rtt, AA and RA as they are, too."""
-    return kind not in (TYPE_HINFO, TYPE_NBNS, TYPE_SVCB, TYPE_HTTPS, TYPE_TKEY, TYPE_TSIG, TYPE_CAA) and not (
-        kind == TYPE_SRV and port == NETBIOS_PORT)
-
-
-cdef bint say_rarer(Conn* conn, Span message, const Resource* r, Cursor* c, Words* w) noexcept nogil:
-    """DNSSEC (RFC 4034, RFC 5155), SSHFP (RFC 4255), LOC (RFC 1876), NAPTR (RFC 3403)."""
-    cdef uint16_t kind = r.type
-    if kind == TYPE_RRSIG:
-        say(w, b"RRSIG ", 6)
-        say_number(w, u16(c))
-        say(w, b" ", 1)
-        return say_signer(conn, message, r, w)
-    if kind == TYPE_NSEC:
-        say(w, b"NSEC ", 5)
-        say_name(w, &r.owner)
-        say(w, b" ", 1)
-        return say_name_at(conn, message, r, 0, w)
-    if kind == TYPE_DS:
-        pass_over(c, 2)
-        say(w, b"DS ", 3)
-        say_number(w, u8(c))
-        say(w, b" ", 1)
-        say_number(w, u8(c))
-    elif kind == TYPE_DNSKEY:
-        pass_over(c, 3)
-        say(w, b"DNSKEY ", 7)
-        say_number(w, u8(c))
-    elif kind == TYPE_SSHFP:
-        say(w, b"SSHFP: ", 7)
-        say_hex(w, behind(r.data, 2))
-    elif kind == TYPE_LOC:
-        pass_over(c, 1)
-        say(w, b"LOC:  ", 6)
-        say_number(w, u8(c))
-        say(w, b" ", 1)
-        say_number(w, u8(c))
-        say(w, b" ", 1)
-        say_number(w, u8(c))
-        c.short |= r.data.n < 15   # shorter data is none (Zeek)
-    elif kind == TYPE_NSEC3:
-        say(w, b"NSEC3", 5)
-    elif kind == TYPE_NSEC3PARAM:
-        say(w, b"NSEC3PARAM", 10)
-    elif kind == TYPE_NAPTR:
-        return say_naptr(conn, message, r, c, w)
-    else:
-        say(w, b"BIND9 signing signal", 20)
-    if c.short:
-        w.n = 0
-    return not c.short
-
-
-cdef Cursor inside(Span message, const Resource* r, uint32_t at) noexcept nogil:
-    """A cursor ``at`` bytes into a resource's data that ends with the message, so that names can be told apart."""
-    return within(behind(message, <uint32_t>(r.data.p - message.p) + at))
-
-
-cdef bint say_name_at(Conn* conn, Span message, const Resource* r, uint32_t at, Words* w) noexcept nogil:
-    cdef Cursor c = inside(message, r, at)
-    cdef Name name
-    if at > r.data.n or not read_name(conn, message, &c, &name):
-        return False
-    say_name(w, &name)
-    return True
-
-
-cdef bint say_signer(Conn* conn, Span message, const Resource* r, Words* w) noexcept nogil:
-    """The signer's name stands behind 18 bytes (RFC 4034, 3.1)."""
-    cdef uint32_t before = w.n
-    if r.data.n < 18 or not say_name_at(conn, message, r, 18, w):
-        w.n = 0
-        return False
-    if w.n == before:
-        say(w, b"<Root>", 6)
-    return True
-
-
-cdef bint say_strings(Conn* conn, const char* head, Cursor* c, Words* w) noexcept nogil:
-    """``TXT``, length and text of each string, with spaces between (RFC 1035, 3.3.14)."""
-    cdef Span s
-    while left(c):
-        s = take(c, u8(c))
-        if c.short:
-            odd(conn, b"DNS_TXT_char_str_past_rdlen")
-            return False
-        if w.n:
-            say(w, b" ", 1)
-        say(w, head, 4)
-        say_number(w, s.n)
-        say(w, b" ", 1)
-        say_span(w, s)
-    return True
-
-
-cdef bint say_naptr(Conn* conn, Span message, const Resource* r, Cursor* c, Words* w) noexcept nogil:
-    cdef int _i
-    cdef Span s
-    say(w, b"NAPTR ", 6)
-    for _i in range(2):
-        say_number(w, u16(c))
-        say(w, b" ", 1)
-    for _i in range(3):
-        s = take(c, u8(c))
-        say_span(w, s)
-        say(w, b" ", 1)
-    if c.short:
-        w.n = 0
-        return False
-    return say_name_at(conn, message, r, r.data.n - left(c), w)
 
 
 register(DnsParser, over_tcp=DnsStreamParser, name="dns", schema=DNS, transport="udp",

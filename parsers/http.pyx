@@ -16,8 +16,8 @@ from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, 
                           trimmed, until, u8, within)
 from cext.parser cimport (ALL, ANYBODY, NOBODY, Conn, Match, Parser, Reason, Verdict, confirm, emit_draft,
                           find_protocol, hand_over, skip, weird)
-from cext.record cimport (Draft, Record, free_draft, get_text, is_set, keep_bytes, keep_text, new_draft,
-                          put_number)
+from cext.record cimport (Draft, Drafts, Record, free_draft, get_text, is_set, keep_bytes, keep_text, new_draft,
+                          put_number, queue_draft, unqueue_draft)
 from parsers.shared.http_lines cimport (is_answer, is_request, is_token, read_number, take_version)
 from parsers.shared.http_record cimport (HTTP, TRANS_DEPTH, METHOD, HOST, URI, VERSION, USER_AGENT, REQUEST_BODY_LEN,
                                          RESPONSE_BODY_LEN, STATUS_CODE, STATUS_MSG, INFO_CODE, INFO_MSG,
@@ -66,8 +66,7 @@ cdef class HttpParser(Parser):
     """HTTP/1.x requests and responses."""
 
     cdef Message message[2]        # by "is it a request?"
-    cdef Draft* first              # of the queue: the next to be answered
-    cdef Draft* last
+    cdef Drafts queue              # of transactions; the first is the next to be answered
     cdef Draft* asking             # the request whose head or body is coming; also in the queue
     cdef bint answered             # the first in the queue has a final status
     cdef bint complete             # … and its answer has ended, but not its request
@@ -79,7 +78,6 @@ cdef class HttpParser(Parser):
     cdef bint h2c                  # the answer's upgrade is to HTTP/2
     cdef bint websocket            # the answer's upgrade is to this
     cdef Draft* upgrade            # what both sides say of it
-    cdef uint32_t pending
     cdef uint32_t depth
     cdef int8_t client             # 1: the originator sends the requests, -1: the responder does, 0: not known yet
 
@@ -192,11 +190,11 @@ cdef class HttpParser(Parser):
             weird(conn, b"bad_HTTP_request")
             self.message[True].state = LOST
             return Verdict.MORE
-        if self.pending == MOST_PENDING:
+        if self.queue.n == MOST_PENDING:
             weird(conn, b"HTTP_excessive_pipelining")
             self.write_first(conn)
         elif self.message[False].state == LOST:
-            while self.pending:    # their answers are lost: a client that does not pipeline has had them
+            while self.queue.n:    # their answers are lost: a client that does not pipeline has had them
                 self.write_first(conn)
         d = self.new_pending(conn)
         if d == NULL:
@@ -229,10 +227,10 @@ cdef class HttpParser(Parser):
             return self.broken(conn)
         if self.complete:
             self.write_first(conn)
-        if self.first != NULL and is_set(&self.first.record, METHOD):
+        if self.queue.first != NULL and is_set(&self.queue.first.record, METHOD):
             self.paired = True     # … which a flow that was picked up in the middle has to show first
             confirm(conn)
-        d = self.first if self.first != NULL else self.new_pending(conn)
+        d = self.queue.first if self.queue.first != NULL else self.new_pending(conn)
         if d == NULL:
             return Verdict.DONE
         keep_text(d, VERSION, behind(version, 5))
@@ -260,7 +258,7 @@ cdef class HttpParser(Parser):
 
     cdef bint is_simple(self) noexcept nogil:
         """The request that is to be answered next is one of HTTP/0.9."""
-        return self.simple and self.first != NULL and not self.answered
+        return self.simple and self.queue.first != NULL and not self.answered
 
     cdef void begin_simple_answer(self, Conn* conn, bint is_orig) noexcept nogil:
         """HTTP/0.9: all that the server says is the body (RFC 1945, 6)."""
@@ -268,9 +266,9 @@ cdef class HttpParser(Parser):
         self.message[False].state = UNTIL_CLOSE
         self.answered = self.paired = True
         confirm(conn)
-        keep_text(self.first, VERSION, span(<const uint8_t*>b"0.9", 3))
-        put_number(&self.first.record, STATUS_CODE, 0)
-        keep_text(self.first, STATUS_MSG, span(<const uint8_t*>b"<empty>", 7))
+        keep_text(self.queue.first, VERSION, span(<const uint8_t*>b"0.9", 3))
+        put_number(&self.queue.first.record, STATUS_CODE, 0)
+        keep_text(self.queue.first, STATUS_MSG, span(<const uint8_t*>b"<empty>", 7))
         skip(conn, is_orig, ALL)
 
     # ---- head ------------------------------------------------------------------------------------------------------
@@ -280,7 +278,7 @@ cdef class HttpParser(Parser):
         cdef Cursor c = within(said)
         cdef Span name = until(&c, c':'), value
         cdef Message* m = &self.message[asks]
-        cdef Draft* d = self.asking if asks else self.first
+        cdef Draft* d = self.asking if asks else self.queue.first
         if c.short or name.n == 0:
             return
         value = trimmed(take_rest(&c))
@@ -417,6 +415,7 @@ cdef class HttpParser(Parser):
 
     cdef void end_message(self, Conn* conn, bint asks) noexcept nogil:
         cdef Message* m = &self.message[asks]
+        cdef Draft* d = self.queue.first
         m.state = START
         if asks:
             if self.asking != NULL:
@@ -426,10 +425,10 @@ cdef class HttpParser(Parser):
                 if self.complete:
                     self.write_first(conn)
             return
-        if self.first == NULL or not self.answered:
+        if d == NULL or not self.answered:
             return
-        put_number(&self.first.record, RESPONSE_BODY_LEN, self.body_len(self.first, m, RESPONSE_ENCODED_LEN))
-        self.complete = self.first == self.asking
+        put_number(&d.record, RESPONSE_BODY_LEN, self.body_len(d, m, RESPONSE_ENCODED_LEN))
+        self.complete = d == self.asking
         if self.complete:
             return                 # the answer came before the end of its request, whose length is still to be told
         if self.tunnel:
@@ -438,7 +437,7 @@ cdef class HttpParser(Parser):
 
     cdef void leave_http(self, Conn* conn) noexcept nogil:
         """The flow is another protocol's from here on: behind CONNECT anybody's, behind an upgrade that one's."""
-        cdef Record* r = &self.first.record
+        cdef Record* r = &self.queue.first.record
         hand_over(conn, find_protocol(b"http2") if self.h2c else ANYBODY)
         if not self.websocket:
             return
@@ -461,8 +460,8 @@ cdef class HttpParser(Parser):
             return Verdict.MORE
         if asks:
             self.asking = NULL
-        elif self.answered and self.first != NULL and self.message[False].state != START:
-            put_number(&self.first.record, RESPONSE_BODY_LEN, self.message[False].body)
+        elif self.answered and self.queue.first != NULL and self.message[False].state != START:
+            put_number(&self.queue.first.record, RESPONSE_BODY_LEN, self.message[False].body)
             self.write_first(conn)
         self.message[asks].state = LOST
         self.message[asks].cut_line = False
@@ -478,9 +477,9 @@ cdef class HttpParser(Parser):
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         if self.asking != NULL:
             put_number(&self.asking.record, REQUEST_BODY_LEN, self.body_so_far(conn, True))
-        if self.answered and self.first != NULL and not self.complete:
-            put_number(&self.first.record, RESPONSE_BODY_LEN, self.body_so_far(conn, False))
-        while self.pending:
+        if self.answered and self.queue.first != NULL and not self.complete:
+            put_number(&self.queue.first.record, RESPONSE_BODY_LEN, self.body_so_far(conn, False))
+        while self.queue.n:
             self.write_first(conn)
         free_draft(self.upgrade)
         self.upgrade = NULL
@@ -500,26 +499,18 @@ cdef class HttpParser(Parser):
         if d == NULL:
             return NULL
         self.depth += 1
-        self.pending += 1
         d.record.ts = conn.ts
         put_number(&d.record, TRANS_DEPTH, self.depth)
         put_number(&d.record, REQUEST_BODY_LEN, 0)
         put_number(&d.record, RESPONSE_BODY_LEN, 0)
-        if self.last != NULL:
-            self.last.after = d
-        else:
-            self.first = d
-        self.last = d
+        queue_draft(&self.queue, d)
         return d
 
     cdef void write_first(self, Conn* conn) noexcept nogil:
-        cdef Draft* d = self.first
-        self.first = d.after
-        if self.first == NULL:
-            self.last = NULL
+        cdef Draft* d = self.queue.first
+        unqueue_draft(&self.queue, d)
         if self.asking == d:
             self.asking = NULL
-        self.pending -= 1
         self.answered = self.complete = False
         if self.paired or not conn.midstream:
             if conn.ts > d.record.ts:

@@ -15,7 +15,8 @@ from cext.buffer cimport Buffer, append, reserve
 from cext.cursor cimport (Cursor, Span, equals, left, part, pass_over, peek, span, starts, take, take_rest, u8, u16,
                           u24, u32, within)
 from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, need, skip, weird
-from cext.record cimport Draft, free_draft, get_text, is_set, keep_text, new_draft, put_number
+from cext.record cimport (Draft, Drafts, free_draft, get_text, is_set, keep_text, new_draft, put_number, queue_draft,
+                          unqueue_draft)
 from parsers.shared.http_lines cimport read_number
 from parsers.shared.http_record cimport (CLIENT_HEADER_NAMES, DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, METHOD,
                                          REQUEST_BODY_LEN, REQUEST_CONTENT_TYPE, RESPONSE_BODY_LEN,
@@ -61,9 +62,7 @@ cdef class Http2Parser(Parser):
 
     cdef Half half[2]              # by "is it the client?"
     cdef object decoders           # of header blocks, by "is it the client?"; made with the first
-    cdef Draft* first              # streams that are open, the oldest first
-    cdef Draft* last
-    cdef uint32_t open_streams
+    cdef Drafts queue              # of streams that are open
     cdef uint32_t depth
 
     cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
@@ -248,7 +247,7 @@ cdef class Http2Parser(Parser):
     # ---- streams ---------------------------------------------------------------------------------------------------
 
     cdef Draft* find(self, uint32_t stream) noexcept nogil:
-        cdef Draft* d = self.first
+        cdef Draft* d = self.queue.first
         while d != NULL and d.mark != stream:
             d = d.after
         return d
@@ -256,25 +255,20 @@ cdef class Http2Parser(Parser):
     cdef Draft* open(self, Conn* conn, uint32_t stream) noexcept nogil:
         """A new stream, or NULL when memory is out."""
         cdef Draft* d
-        if self.open_streams == MOST_STREAMS:
+        if self.queue.n == MOST_STREAMS:
             weird(conn, b"HTTP2_too_many_streams")
-            self.write(conn, self.first)
+            self.write(conn, self.queue.first)
         d = new_draft(HTTP)
         if d == NULL:
             return NULL
         self.depth += 1
-        self.open_streams += 1
         d.record.ts, d.mark = conn.ts, stream
         put_number(&d.record, TRANS_DEPTH, self.depth)
         put_number(&d.record, STREAM_ID, stream)
         put_number(&d.record, REQUEST_BODY_LEN, 0)
         put_number(&d.record, RESPONSE_BODY_LEN, 0)
         keep_text(d, VERSION, span(<const uint8_t*>b"2", 1))
-        if self.last != NULL:
-            self.last.after = d
-        else:
-            self.first = d
-        self.last = d
+        queue_draft(&self.queue, d)
         return d
 
     cdef void end_side(self, Conn* conn, uint32_t stream, uint32_t sides) noexcept nogil:
@@ -287,17 +281,7 @@ cdef class Http2Parser(Parser):
 
     cdef void write(self, Conn* conn, Draft* d) noexcept nogil:
         """Out of the list, and written."""
-        cdef Draft* before = self.first
-        if before == d:
-            self.first = d.after
-            before = NULL
-        else:
-            while before.after != d:
-                before = before.after
-            before.after = d.after
-        if self.last == d:
-            self.last = before
-        self.open_streams -= 1
+        unqueue_draft(&self.queue, d)
         if conn.ts > d.record.ts:
             put_number(&d.record, DURATION, conn.ts - d.record.ts)
         if equals(part(get_text(&d.record, REQUEST_CONTENT_TYPE), 0, 16), b"application/grpc", 16):
@@ -310,8 +294,8 @@ cdef class Http2Parser(Parser):
         return Verdict.DONE
 
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
-        while self.first != NULL:
-            self.write(conn, self.first)
+        while self.queue.first != NULL:
+            self.write(conn, self.queue.first)
         free(self.half[0].block.p)
         free(self.half[1].block.p)
         self.half[0].block.p = self.half[1].block.p = NULL

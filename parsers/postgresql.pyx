@@ -9,12 +9,14 @@ keys are passed over; a PASSWORD literal inside of SQL is masked.  Left out on p
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Span, byte_at, equals, left, part, pass_over, peek, span, take, take_rest, u8, u16,
-                          u32, until, within)
+from cext.cursor cimport (Cursor, Span, equals, left, part, pass_over, peek, same, span, take, take_rest,
+                          until, within, u16, u32, u8)
 from cext.parser cimport (ANYBODY, SECRETS, SQL_SHAPES, Conn, Match, Parser, Reason, Verdict, emit_draft, find_protocol,
                           hand_over, need, policy, weird)
-from cext.record cimport (Draft, Schema, borrow_fields, free_draft, get_text, is_set, keep_bytes, keep_item, keep_more,
-                          keep_text, new_draft, put_number, put_text, put_word, unset)
+from cext.record cimport (Draft, Drafts, Schema, borrow_fields, free_draft, get_text, is_set, keep_bytes, keep_item,
+                          keep_more, keep_text, new_draft, put_number, put_text, put_word, queue_draft, unqueue_draft,
+                          unset)
+from cext.text cimport put_hex
 from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 from parsers.shared.pg_messages cimport (AUTHENTICATION, BIND, CALL, CLOSE, CODE_CANCEL, CODE_GSSENC, CODE_SSL,
                                          COMMAND_COMPLETE, COPY_BOTH, COPY_DATA, COPY_DONE, COPY_FAIL, COPY_IN,
@@ -88,9 +90,7 @@ cdef enum Asked:                   # Draft.mark: what the record is about
 cdef class PostgresqlParser(Parser):
     """PostgreSQL frontend/backend protocol, version 3."""
 
-    cdef Draft* first              # the oldest request without an answer
-    cdef Draft* last
-    cdef uint32_t pending
+    cdef Drafts queue              # of requests without an answer
     cdef uint32_t asked_round      # rounds that the client has finished
     cdef uint32_t answered_round   # rounds that the server has finished
     cdef Draft* who                # user, database and application, as texts of a record that is never written
@@ -218,7 +218,7 @@ cdef class PostgresqlParser(Parser):
     cdef Verdict one_byte(self, Conn* conn, Cursor* c) noexcept nogil:
         """The answer to an encryption request: S or G, and the flow is another's; N, and it goes on in clear."""
         cdef uint8_t answer = peek(c, 0)
-        cdef Draft* d = self.first
+        cdef Draft* d = self.queue.first
         cdef bint ssl
         self.waits_for_byte = False
         if d == NULL:
@@ -241,7 +241,7 @@ cdef class PostgresqlParser(Parser):
         if kind == COPY_DATA or kind == COPY_DONE or kind == COPY_FAIL:
             if not pass_message(conn, is_orig, c, &size, verdict):
                 return False
-            add_bytes(self.first, REQUEST_BYTES, size)
+            add_bytes(self.queue.first, REQUEST_BYTES, size)
             return True
         if not take_message(conn, is_orig, c, &m, &size, verdict):
             return False
@@ -263,8 +263,8 @@ cdef class PostgresqlParser(Parser):
             self.prepared.forget(&m)
         elif kind == SYNC:
             self.asked_round += 1
-            if self.last != NULL and self.last.mark == EXECUTE:
-                add_bytes(self.last, REQUEST_BYTES, self.asked_bytes)
+            if self.queue.last != NULL and self.queue.last.mark == EXECUTE:
+                add_bytes(self.queue.last, REQUEST_BYTES, self.asked_bytes)
                 self.asked_bytes = 0
         elif kind == CALL:
             self.ask(conn, FUNCTION_CALL, "function_call", 13)
@@ -272,7 +272,7 @@ cdef class PostgresqlParser(Parser):
         elif kind == TERMINATE:
             self.terminate(conn)
         elif kind == PASSWORD:     # never read, as all that proves an identity
-            add_bytes(self.first, REQUEST_BYTES, self.asked_bytes)
+            add_bytes(self.queue.first, REQUEST_BYTES, self.asked_bytes)
             self.asked_bytes = 0
         elif not is_frontend(kind):
             verdict[0] = self.lost_framing(conn)
@@ -313,19 +313,21 @@ cdef class PostgresqlParser(Parser):
     cdef bint backend(self, Conn* conn, bint is_orig, Cursor* c, Verdict* verdict) noexcept nogil:
         cdef uint8_t kind = peek(c, 0)
         cdef uint32_t size = 0
+        cdef bint late
         cdef Cursor m
         if kind == DATA_ROW or kind == COPY_DATA:      # most of the bytes: counted by their heads
             if not pass_message(conn, is_orig, c, &size, verdict):
                 return False
-            add_bytes(self.first, RESPONSE_BYTES, size)
+            add_bytes(self.queue.first, RESPONSE_BYTES, size)
             if kind == DATA_ROW:
-                add_bytes(self.first, ROWS, 1)
+                add_bytes(self.queue.first, ROWS, 1)
             return True
         if not take_message(conn, is_orig, c, &m, &size, verdict):
             return False
         if verdict[0] != Verdict.MORE:
             return True
-        add_bytes(self.done if kind == READY_FOR_QUERY and self.done != NULL else self.first, RESPONSE_BYTES, size)
+        late = kind == READY_FOR_QUERY and self.done != NULL
+        add_bytes(self.done if late else self.queue.first, RESPONSE_BYTES, size)
         if kind == READY_FOR_QUERY:
             self.ready(conn, u8(&m))
         elif kind == COMMAND_COMPLETE:
@@ -346,6 +348,7 @@ cdef class PostgresqlParser(Parser):
         """What comes beside an answer."""
         cdef Span name, value
         cdef const Statement* s
+        cdef Draft* asked = self.queue.first
         if kind == PARAMETER_STATUS:
             name, value = until(m, 0), until(m, 0)
             if self.who != NULL and equals(name, b"application_name", 16) and not (
@@ -353,21 +356,21 @@ cdef class PostgresqlParser(Parser):
                 self.rename(value)
         elif kind == PARAMETER_DESCRIPTION:
             s = self.prepared.take_types(m)
-            if s != NULL and self.first != NULL and same(get_text(&self.first.record, STATEMENT), name_of(s)):
-                unset(&self.first.record, PARAMETER_TYPES)
-                keep_types(self.first, s)
-        elif self.first == NULL:
+            if s != NULL and asked != NULL and same(get_text(&asked.record, STATEMENT), name_of(s)):
+                unset(&asked.record, PARAMETER_TYPES)
+                keep_types(asked, s)
+        elif asked == NULL:
             return
         elif kind == NOTICE:
-            keep_fields(self.first, m, False, policy(conn) & SQL_SHAPES != 0)
+            keep_fields(asked, m, False, policy(conn) & SQL_SHAPES != 0)
         elif kind == NOTIFICATION:
-            add_bytes(self.first, NOTIFICATIONS, 1)
+            add_bytes(asked, NOTIFICATIONS, 1)
         elif kind == COPY_IN:
-            put_word(&self.first.record, COPY, b"in", 2)
+            put_word(&asked.record, COPY, b"in", 2)
         elif kind == COPY_OUT:
-            put_word(&self.first.record, COPY, b"out", 3)
+            put_word(&asked.record, COPY, b"out", 3)
         elif kind == COPY_BOTH:
-            put_word(&self.first.record, COPY, b"both", 4)
+            put_word(&asked.record, COPY, b"both", 4)
 
     cdef void rename(self, Span application) noexcept nogil:
         """Another application has the session: in a new draft, since one only grows."""
@@ -383,7 +386,7 @@ cdef class PostgresqlParser(Parser):
 
     cdef void authentication(self, uint32_t method) noexcept nogil:
         """Zeek's words: auth_request for each step with its method, auth_ok in the end."""
-        cdef Draft* d = self.first
+        cdef Draft* d = self.queue.first
         cdef const char* name = auth_name(method)
         cdef uint32_t n = 0
         if d == NULL or d.mark != STARTUP:
@@ -398,12 +401,12 @@ cdef class PostgresqlParser(Parser):
 
     cdef void complete(self, Conn* conn, Span tag) noexcept nogil:
         """A command is done: an Execute has its answer, a simple query may have more commands."""
-        if self.first == NULL:
+        if self.queue.first == NULL:
             return
         if tag.n:
-            keep_text(self.first, COMMAND_TAG, tag)
-        if self.first.mark == EXECUTE:
-            put_number(&self.first.record, SUCCESS, True)
+            keep_text(self.queue.first, COMMAND_TAG, tag)
+        if self.queue.first.mark == EXECUTE:
+            put_number(&self.queue.first.record, SUCCESS, True)
             self.settle(conn, self.take_first())
 
     cdef void settle(self, Conn* conn, Draft* d) noexcept nogil:
@@ -419,7 +422,7 @@ cdef class PostgresqlParser(Parser):
 
     cdef void error(self, Conn* conn, Cursor* m) noexcept nogil:
         """An error ends its request; what is left of the round is not run."""
-        cdef Draft* d = self.first
+        cdef Draft* d = self.queue.first
         cdef bint own = d == NULL or d.round != self.answered_round
         if own:
             d = self.failed_parse(conn)
@@ -438,10 +441,12 @@ cdef class PostgresqlParser(Parser):
 
     cdef void abort_round(self, Conn* conn) noexcept nogil:
         """The server passes over all up to the next Sync (manual, "Extended Query")."""
-        while self.first != NULL and self.first.round == self.answered_round and self.first.mark == EXECUTE:
-            put_word(&self.first.record, BACKEND, b"aborted", 7)
-            put_number(&self.first.record, SUCCESS, False)
+        cdef Draft* d = self.queue.first
+        while d != NULL and d.round == self.answered_round and d.mark == EXECUTE:
+            put_word(&d.record, BACKEND, b"aborted", 7)
+            put_number(&d.record, SUCCESS, False)
             self.settle(conn, self.take_first())
+            d = self.queue.first
 
     cdef Draft* failed_parse(self, Conn* conn) noexcept nogil:
         """An error that no request waits for: that of a Parse, or one that the server sends on its own."""
@@ -456,12 +461,12 @@ cdef class PostgresqlParser(Parser):
 
     cdef void ready(self, Conn* conn, uint8_t status) noexcept nogil:
         """A round is over: what of it has no answer yet has it now."""
-        cdef Draft* d
-        while self.first != NULL and self.first.round <= self.answered_round and self.first.mark != ENCRYPTION:
-            d = self.take_first()
+        cdef Draft* d = self.queue.first
+        while d != NULL and d.round <= self.answered_round and d.mark != ENCRYPTION:
             if not is_set(&d.record, SUCCESS):
                 put_number(&d.record, SUCCESS, status == c'I' or status == c'T')
-            self.settle(conn, d)
+            self.settle(conn, self.take_first())
+            d = self.queue.first
         if self.done != NULL:
             if status == c'I':
                 put_word(&self.done.record, TRANSACTION_STATUS, b"idle", 4)
@@ -479,7 +484,7 @@ cdef class PostgresqlParser(Parser):
     cdef Draft* ask(self, Conn* conn, Asked what, const char* name, uint32_t n) noexcept nogil:
         """A new request at the end of the queue, or NULL when memory is out."""
         cdef Draft* d
-        if self.pending == MOST_PENDING:
+        if self.queue.n == MOST_PENDING:
             weird(conn, b"postgresql_excessive_pipelining")
             self.write(conn, self.take_first())
         d = new_draft(POSTGRESQL)
@@ -490,12 +495,7 @@ cdef class PostgresqlParser(Parser):
         if self.asked_bytes:
             put_number(&d.record, REQUEST_BYTES, self.asked_bytes)
             self.asked_bytes = 0
-        self.pending += 1
-        if self.last != NULL:
-            self.last.after = d
-        else:
-            self.first = d
-        self.last = d
+        queue_draft(&self.queue, d)
         return d
 
     cdef Draft* ask_sql(self, Conn* conn, Asked what, const char* name, uint32_t n, Span sql,
@@ -527,11 +527,8 @@ cdef class PostgresqlParser(Parser):
 
     cdef Draft* take_first(self) noexcept nogil:
         """The oldest request, out of the queue; there must be one."""
-        cdef Draft* d = self.first
-        self.first = d.after
-        if self.first == NULL:
-            self.last = NULL
-        self.pending -= 1
+        cdef Draft* d = self.queue.first
+        unqueue_draft(&self.queue, d)
         return d
 
     cdef void write(self, Conn* conn, Draft* d) noexcept nogil:
@@ -545,7 +542,7 @@ cdef class PostgresqlParser(Parser):
 
     cdef void write_all(self, Conn* conn) noexcept nogil:
         self.write_done(conn)
-        while self.first != NULL:
+        while self.queue.first != NULL:
             self.write(conn, self.take_first())
 
     # ---- loss and end ----------------------------------------------------------------------------------------------
@@ -577,10 +574,6 @@ cdef class PostgresqlParser(Parser):
 
 
 # ---- what is kept --------------------------------------------------------------------------------------------------
-
-cdef inline bint same(Span a, Span b) noexcept nogil:
-    return equals(a, <const char*>b.p, b.n)
-
 
 cdef void add_bytes(Draft* d, int field, uint64_t n) noexcept nogil:
     """Adds to a number; nothing where there is no record to add to."""
@@ -632,13 +625,9 @@ cdef void keep_values(Draft* d, Span bound) noexcept nogil:
 
 cdef void keep_hex(Draft* d, Span s) noexcept nogil:
     """``0x`` and hex digits."""
-    cdef const char* digits = b"0123456789abcdef"
     cdef uint8_t text[2 * LONGEST_VALUE + 2]
-    cdef uint32_t i
     text[0], text[1] = c'0', c'x'
-    for i in range(s.n):
-        text[2 * i + 2] = digits[byte_at(s, i) >> 4]
-        text[2 * i + 3] = digits[byte_at(s, i) & 15]
+    put_hex(text + 2, s.p, s.n)
     keep_item(d, PARAMETER_VALUES, span(text, 2 * s.n + 2))
 
 

@@ -13,6 +13,7 @@ from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, left, part, pas
 from cext.gather cimport Gather, gather_free, gather_put, gathered
 from cext.parser cimport Conn, Match, Reason, Verdict, confirm, confirm_also, emit_draft, find_protocol, weird
 from cext.record cimport (Draft, Schema, free_draft, get_text, keep_text, new_draft, put_text, put_word)
+from cext.text cimport put_hex
 from parsers.shared.handshake cimport CLIENT_HELLO, HANDSHAKE_HEADER, SERVER_HELLO, Handshake
 
 from cext.parser import register
@@ -270,15 +271,10 @@ cdef inline uint32_t bounded(uint64_t n) noexcept nogil:
 
 
 cdef void keep_hex(Draft* d, int field, Span s) noexcept nogil:
-    cdef const char* digits = b"0123456789abcdef"
     cdef uint8_t text[2 * LONGEST_ID]
-    cdef uint32_t i
-    if s.n == 0:
-        return
-    for i in range(s.n):
-        text[2 * i] = digits[byte_at(s, i) >> 4]
-        text[2 * i + 1] = digits[byte_at(s, i) & 15]
-    keep_text(d, field, span(text, 2 * s.n))
+    if s.n:
+        put_hex(text, s.p, s.n)
+        keep_text(d, field, span(text, 2 * s.n))
 
 
 cdef void keep_draft_name(Draft* d, uint32_t number) noexcept nogil:

@@ -6,7 +6,7 @@ out on purpose: decompression, and protocols inside.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.cursor cimport Cursor, left, pass_over, take_rest, u8, u16, u64
-from cext.parser cimport Conn, Match, Parser, Verdict, skip, weird
+from cext.parser cimport ALL, Conn, Match, Parser, Verdict, skip, weird
 
 from cext.parser import register
 from parsers.shared.upgrades import WEBSOCKET_SCHEMA
@@ -40,6 +40,11 @@ cdef class WebsocketParser(Parser):
         elif size == 127:
             size = u64(&head)
         if head.short:
+            return False
+        if size >> 63:             # the upper bit is zero (RFC 6455, 5.2): the framing is lost
+            weird(conn, b"websocket_bad_length")
+            skip(conn, is_orig, ALL)
+            take_rest(c)
             return False
         if (RESERVED_OPCODES >> (first & 15)) & 1 and not self.odd:
             self.odd = True

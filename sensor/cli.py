@@ -88,7 +88,7 @@ def cloudmri() -> None:
               help="How long a hole in a TCP stream may last before it is given up.")
 @click.option("--sql", type=click.Choice(["text", "fingerprint"]), default="text", show_default=True,
               help="Write statements as sent, or without their values: no literal leaves the sensor.")
-@click.option("--conn-interim", default=0.0, show_default=True, metavar="SECONDS",
+@click.option("--conn-interim", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="SECONDS",
               help="Write a conn record of a flow that goes on that often, too; 0: at its end alone.")
 @click.option("--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")

@@ -3,9 +3,10 @@
 import functools
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dpkt
 import pytest
@@ -23,6 +24,7 @@ from tests.builders import Timed, Turns, pcap
 ROOT = Path(__file__).parent.parent
 PCAPS = sorted((ROOT / "pcaps").rglob("*.pcap"))
 SHARED = ROOT.parent / "shared"
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 Record = dict[str, Any]
 
 settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -170,6 +172,20 @@ def inner_ip(frame: bytes) -> Any:
         else:
             break
     return packet if isinstance(packet, dpkt.ip.IP) else None
+
+
+def cannot(why: str) -> NoReturn:
+    """Skips the test, and says why.  Where all are to run (SENSOR_TESTS=all, as in CI) it fails instead."""
+    if os.environ.get("SENSOR_TESTS") == "all":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def need(*programs: str) -> None:
+    """For a test that asks other programs, which scripts/setup test installs."""
+    missing = [one for one in programs if not shutil.which(one, path=PATH)]
+    if missing:
+        cannot(f"needs {', '.join(missing)}")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import msgpack
 import pytest
 
 from tests.builders import connection, pcap
-from tests.conftest import ROOT
+from tests.conftest import ROOT, cannot
 
 HTTP = str(ROOT / "pcaps/http/nginx-curl.pcap")
 SENSOR = [sys.executable, "-m", "sensor"]
@@ -178,6 +178,12 @@ def test_help_has_examples(words: list[str]) -> None:
 def test_the_same_command_is_installed_as_cloudmri() -> None:
     command = shutil.which("cloudmri", path=os.path.dirname(sys.executable))
     if command is None:
-        pytest.skip("not installed in this environment")
+        cannot("needs cloudmri, installed")
     said = subprocess.run([command, "--version"], capture_output=True, check=True, text=True).stdout
     assert said.startswith("cloudmri, version ")
+
+
+def test_an_interim_below_nothing_is_refused() -> None:
+    done = sensor("replay", "-", "--conn-interim", "-1")
+    assert done.returncode == 2
+    assert b"--conn-interim" in done.stderr

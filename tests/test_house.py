@@ -33,7 +33,7 @@ ROOMS = {
     "parser": "buffer cursor flow record types",
     "dispatch": "buffer cursor flow packet parser stream types",
     "writer": "buffer decap flow packet parser record text to_json to_msgpack types wire",
-    "conn": "flow packet parser record tcp types writer",
+    "conn": "flow packet parser record tcp text types writer",
     "filter": "packet",
     "worker": "*",
     "explain": "*",

@@ -2,7 +2,6 @@
 
 import collections
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pyshark
 import pytest
 from scapy.all import IP, TCP, UDP, rdpcap
 
-from tests.conftest import PCAPS, ROOT, Run, inner_ip
+from tests.conftest import PCAPS, ROOT, Run, inner_ip, need
 
 IDS = [str(path.relative_to(ROOT / "pcaps")) for path in PCAPS]
 Ends = tuple[str, int, str, int]
@@ -74,13 +73,8 @@ def tshark(capture: Path, kind: str, *fields: str) -> list[list[str]]:
     return [[packet["_source"]["layers"].get(field, [""])[-1] for field in fields] for packet in json.loads(out)]
 
 
-def need_tshark() -> None:
-    if not shutil.which("tshark"):
-        pytest.skip("there is no tshark")
-
-
 def test_tshark_reads_the_same_requests() -> None:
-    need_tshark()
+    need("tshark")
     capture = ROOT / "pcaps/http/nginx-curl.pcap"
     want = [(method, uri) for method, uri in tshark(capture, "http.request", "http.request.method", "http.request.uri")]
     got = [(r["method"], r.get("original_uri", r["uri"])) for r in Run(capture.read_bytes()).of("http")]
@@ -90,14 +84,14 @@ def test_tshark_reads_the_same_requests() -> None:
 
 @pytest.mark.parametrize("name", ["openssl-tls12", "curl-tls13"])
 def test_tshark_reads_the_same_server_names(name: str) -> None:
-    need_tshark()
+    need("tshark")
     capture = ROOT / f"pcaps/tls/{name}.pcap"
     want = [sni for (sni,) in tshark(capture, "tls.handshake.type == 1", "tls.handshake.extensions_server_name") if sni]
     assert [r["server_name"] for r in Run(capture.read_bytes()).of("ssl") if "server_name" in r] == want
 
 
 def test_tshark_reads_the_same_names_and_addresses() -> None:
-    need_tshark()
+    need("tshark")
     capture = ROOT / "pcaps/dns/dnsmasq-dig.pcap"
     shown = tshark(capture, "dns.flags.response == 1", "dns.id", "dns.qry.name", "dns.flags.rcode", "dns.resp.name")
     want = sorted((int(number, 16), name.lower(), int(code)) for number, name, code, _ in shown)
@@ -108,7 +102,7 @@ def test_tshark_reads_the_same_names_and_addresses() -> None:
 @pytest.mark.parametrize("name", ["quic/aioquic", "tls/openssl-dtls12"])
 def test_tshark_reads_the_same_fingerprints(name: str) -> None:
     """Server name and JA3 of hellos inside of QUIC and DTLS."""
-    need_tshark()
+    need("tshark")
     capture = ROOT / f"pcaps/{name}.pcap"
     layer = "dtls" if "dtls" in name else "tls"
     shown = tshark(
@@ -121,7 +115,7 @@ def test_tshark_reads_the_same_fingerprints(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyshark's, of asyncio
 def test_pyshark_reads_the_same_statements() -> None:
-    need_tshark()
+    need("tshark")
     capture = ROOT / "pcaps/postgresql/psql-simple.pcap"
     want = []
     with pyshark.FileCapture(str(capture), display_filter='pgsql.type == "Simple query"') as packets:

@@ -6,7 +6,7 @@ is bounded; what falls out is unknown afterwards, as if it had been prepared bef
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from cext.cursor cimport copy_span, equals, left, part, pass_over, u8, u16, u32, until
+from cext.cursor cimport copy_span, left, part, pass_over, same, until, u16, u32, u8
 from parsers.shared.pg_messages cimport text_of
 from parsers.shared.sql cimport fingerprint_sql
 
@@ -172,10 +172,6 @@ cdef class Prepared:
                 clear_portal(&self.portals[i])
             free(self.portals)
         self.portals = NULL
-
-
-cdef inline bint same(Span a, Span b) noexcept nogil:
-    return equals(a, <const char*>b.p, b.n)
 
 
 cdef void release(Statement* s) noexcept nogil:

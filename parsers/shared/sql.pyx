@@ -2,7 +2,7 @@
 
 Both scan once, from left to right, and know what a literal, a comment and a quoted name is.  Neither parses.
 """
-from cext.cursor cimport byte_at, equals, equals_nocase, lower, part, span
+from cext.cursor cimport byte_at, equals, equals_nocase, lower, part, same, span
 from cext.record cimport keep_more, keep_text
 
 cdef enum:
@@ -53,10 +53,6 @@ cdef uint32_t dollar_end(Span sql, uint32_t at) noexcept nogil:
             return i + tag
         i += 1
     return sql.n
-
-
-cdef inline bint same(Span a, Span b) noexcept nogil:
-    return equals(a, <const char*>b.p, b.n)
 
 
 cdef uint32_t comment_end(Span sql, uint32_t at) noexcept nogil:

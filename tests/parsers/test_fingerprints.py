@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import shutil
 import struct
 import subprocess
 
 import pytest
 
 from tests.builders import Turns, connection
-from tests.conftest import ROOT, Record, Run, run
+from tests.conftest import ROOT, Record, Run, need, run
 
 Extension = tuple[int, bytes]
 
@@ -134,16 +133,16 @@ def test_ja4_of_a_hello_with_nothing_is_zeros() -> None:
     assert ssl((True, client_hello(0x0302, (), None)))["ja4"] == "t11i000000_000000000000_000000000000"
 
 
-@pytest.mark.skipif(not shutil.which("tshark"), reason="there is no tshark")
 def test_ja3s_is_that_of_tshark() -> None:
+    need("tshark")
     capture = ROOT / "pcaps/tls/openssl-tls12.pcap"
     words = ["-Y", "tls.handshake.type == 2", "-T", "fields", "-e", "tls.handshake.ja3s"]
     shown = subprocess.run(["tshark", "-r", str(capture), *words], capture_output=True, check=True, text=True)
     assert [r["ja3s"] for r in Run(capture.read_bytes()).of("ssl") if "ja3s" in r] == shown.stdout.split()
 
 
-@pytest.mark.skipif(not shutil.which("tshark"), reason="there is no tshark")
 def test_hassh_is_that_of_tshark() -> None:
+    need("tshark")
     capture = ROOT / "pcaps/ssh/openssh.pcap"
     words = ["-T", "json", "-e", "ssh.kex.hassh", "-e", "ssh.kex.hasshserver"]
     shown = subprocess.run(["tshark", "-r", str(capture), "-Y", "ssh.message_code == 20", *words], capture_output=True)

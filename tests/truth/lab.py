@@ -6,14 +6,13 @@ tcpdump writes what the target of a cloud's traffic mirroring would see.
 
 import contextlib
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.conftest import PATH, cannot, need
 
 CLIENT, SERVER = "10.20.0.10", "10.20.0.20"
 MIRROR = """
@@ -22,16 +21,13 @@ table netdev mirror {
   chain out { type filter hook egress  device s0 priority 0; ether type ip dup to "vx0"; }
 }
 """
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
-def need(*programs: str) -> None:
-    """Skips the test, and says why, where it cannot be run."""
+def need_lab(*programs: str) -> None:
+    """For a test that makes a network of its own, with those programs in it."""
     if os.geteuid():
-        pytest.skip("needs root, for network namespaces")
-    missing = [p for p in ("ip", "nft", "tcpdump", *programs) if not shutil.which(p, path=PATH)]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
+        cannot("needs root, for network namespaces")
+    need("ip", "nft", "tcpdump", "ethtool", *programs)
 
 
 class Lab:
@@ -47,7 +43,7 @@ class Lab:
             self.build()
         except subprocess.CalledProcessError as error:
             self.__exit__()
-            pytest.skip(f"this machine makes no such network: {error.stderr.decode().strip()}")
+            cannot(f"this machine makes no such network: {error.stderr.decode().strip()}")
         return self
 
     def __exit__(self, *_: object) -> None:

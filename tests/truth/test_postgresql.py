@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Record, Run
-from tests.truth.lab import SERVER, Lab, need
+from tests.conftest import Record, Run, cannot
+from tests.truth.lab import SERVER, Lab, need_lab
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SETTINGS = f"""
@@ -69,9 +69,9 @@ class Database:
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Record], list[dict[str, Any]], list[Any]]]:
     """The records, what the drivers told, and the server's log."""
-    need("psql", "openssl", "su")
+    need_lab("psql", "openssl", "su")
     if not PROGRAMS:
-        pytest.skip("needs a PostgreSQL server")
+        cannot("needs a PostgreSQL server")
     work = tmp_path_factory.mktemp("postgresql")
     work.parent.chmod(0o755)
     work.parent.parent.chmod(0o755)
