@@ -34,6 +34,19 @@ cdef inline void append(Buffer* b, const void* p, size_t n) noexcept nogil:
     b.n += n
 
 
+cdef enum:
+    WIDE = 32
+
+
+cdef inline void append_wide(Buffer* b, const void* p, size_t n) noexcept nogil:
+    """The same for words of our own with WIDE bytes to read at ``p`` and to write behind the end: a copy of constant
+    size is two moves, where one of unknown size is a call."""
+    memcpy(b.p + b.n, p, WIDE)
+    if n > WIDE:
+        memcpy(b.p + b.n, p, n)
+    b.n += n
+
+
 cdef inline void append_byte(Buffer* b, uint8_t byte) noexcept nogil:
     b.p[b.n] = byte
     b.n += 1

@@ -1,4 +1,4 @@
-/* Unaligned big-endian reads, prefetch and a 64-bit mixer: what Cython says badly.
+/* Unaligned big-endian reads, prefetch, a 64-bit mixer and a look for a bit: what Cython says badly.
    memcpy of a fixed size compiles to one load on x86-64 and arm64, whatever the alignment. */
 #ifndef CLOUDMRI_BYTES_H
 #define CLOUDMRI_BYTES_H
@@ -21,6 +21,9 @@ static inline uint32_t le32(const uint8_t *p) { return __builtin_bswap32(be32(p)
 static inline uint16_t le16(const uint8_t *p) { return __builtin_bswap16(be16(p)); }
 
 static inline void prefetch(const void *p) { __builtin_prefetch(p); }
+
+/* Number of the lowest bit that is set; there must be one. */
+static inline int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 
 /* Folded 128-bit product: every input bit reaches every output bit in two instructions. */
 static inline uint64_t mix64(uint64_t a, uint64_t b) {

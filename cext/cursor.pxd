@@ -4,7 +4,7 @@ A read past the end gives zero, moves nothing and sets ``short``, which sticks: 
 then ask once.  All bodies are here because inlining across files works only from a .pxd.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 from cext.types cimport Span, copy_span, span
 from cext.wire cimport be16, be24, be32, be64
@@ -146,18 +146,46 @@ cdef inline Span behind(Span s, uint32_t start) noexcept nogil:
 
 
 cdef inline uint8_t lower(uint8_t letter) noexcept nogil:
-    return letter | 0x20 if c'A' <= letter <= c'Z' else letter
+    return letter | <uint8_t>(<uint8_t>(letter - c'A') < 26) << 5
 
 
 cdef inline bint equals_nocase(Span s, const char* text, uint32_t n) noexcept nogil:
     """ASCII only, ``text`` in lower case."""
-    cdef uint32_t i
+    cdef uint32_t i = 0
     if s.n != n:
         return False
-    for i in range(n):
+    if n >= 8:
+        while n - i > 8:
+            if not same_letters(load8(s.p + i), load8(text + i)):
+                return False
+            i += 8
+        return same_letters(load8(s.p + n - 8), load8(text + n - 8))       # some of them once more
+    if n >= 4:
+        return same_letters(load4(s.p) | load4(s.p + n - 4) << 32, load4(text) | load4(text + n - 4) << 32)
+    while i < n:
         if lower(s.p[i]) != <uint8_t>text[i]:
             return False
+        i += 1
     return True
+
+
+cdef inline bint same_letters(uint64_t v, uint64_t want) noexcept nogil:
+    """Eight bytes against eight in lower case.  Bit 7 of each byte of ``capital`` tells of a letter from A to Z."""
+    cdef uint64_t low = v & 0x7f7f7f7f7f7f7f7fu
+    cdef uint64_t capital = ~v & ((low + 0x3f3f3f3f3f3f3f3fu) ^ (low + 0x2525252525252525u)) & 0x8080808080808080u
+    return v | capital >> 2 == want
+
+
+cdef inline uint64_t load8(const void* p) noexcept nogil:
+    cdef uint64_t v
+    memcpy(&v, p, 8)
+    return v
+
+
+cdef inline uint64_t load4(const void* p) noexcept nogil:
+    cdef uint32_t v
+    memcpy(&v, p, 4)
+    return v
 
 
 cdef inline Span trimmed(Span s) noexcept nogil:

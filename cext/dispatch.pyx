@@ -15,6 +15,7 @@ from cext.packet cimport IPPROTO_UDP
 from cext.cursor cimport Cursor, cursor
 from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, protocol,
                           protocol_count, weird)
+from cext.wire cimport lowest_bit
 
 cdef enum:
     PROBE_MAX = 4096               # bytes of a side that are kept while nobody knows them
@@ -133,12 +134,9 @@ cdef class Dispatch(Taker):
         """How long the recognised protocols let the flow be silent; 0: nothing special."""
         cdef uint64_t most = 0, services = f.begun & ~f.failed
         cdef bint datagrams = f.proto == IPPROTO_UDP
-        cdef int i = 0
         while services:
-            if services & 1 and protocol(i).idle[datagrams] > most:
-                most = protocol(i).idle[datagrams]
-            services >>= 1
-            i += 1
+            most = max(most, protocol(lowest_bit(services)).idle[datagrams])
+            services &= services - 1
         return most
 
     # ---- whose is it? ----------------------------------------------------------------------------------------------

@@ -155,6 +155,7 @@ cdef void queue_draft(Drafts* queue, Draft* d) noexcept nogil
 cdef void unqueue_draft(Drafts* queue, Draft* d) noexcept nogil
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil
 cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept nogil
+cdef bint lend_item(Draft* d, int field, Span s) noexcept nogil
 cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil
 cdef bint keep_count(Draft* d, int field, uint64_t value) noexcept nogil
 cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import msgpack
 
+from cext.buffer cimport WIDE
 from cext.text cimport whole_text
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strlen
 
 cdef enum:
-    FIRST_ITEMS = 4                # room of a vector when it begins
+    FIRST_ITEMS = 8                # room of a vector when it begins
 
 KINDS = ("time", "interval", "count", "int", "bool", "text", "addr", "port", "vector of text", "vector of count")
 
@@ -63,14 +64,16 @@ cdef class Schema:
         cdef int slot = self.layout.count
         cdef Field* field = &self.layout.fields[slot]
         cdef bytes json_key = b',"%s":' % name.encode(), msgpack_key = msgpack.packb(name)
+        cdef bytes wide_json, wide_msgpack
         if slot == MOST_FIELDS:
             raise ValueError(f"schema {self.name!r} has more than {MOST_FIELDS} fields")
         if any(name == known.name for known in self.fields):
             raise ValueError(f"schema {self.name!r} has a field {name!r} already")
-        self.alive += [json_key, msgpack_key]
+        wide_json, wide_msgpack = json_key.ljust(WIDE), msgpack_key.ljust(WIDE)      # for append_wide
+        self.alive += [wide_json, wide_msgpack]
         field.kind, field.secret, field.max = kind, secret, max
-        field.json_key, field.json_key_size = json_key, <uint32_t>len(json_key)
-        field.msgpack_key, field.msgpack_key_size = msgpack_key, <uint32_t>len(msgpack_key)
+        field.json_key, field.json_key_size = wide_json, <uint32_t>len(json_key)
+        field.msgpack_key, field.msgpack_key_size = wide_msgpack, <uint32_t>len(msgpack_key)
         self.layout.secrets |= <uint64_t>secret << slot
         self.layout.count += 1
         self.fields.append(FieldDoc(name, KINDS[kind], doc, max, secret))
@@ -263,18 +266,27 @@ cdef void* vector_room(Draft* d, int field, size_t size) noexcept nogil:
     return more
 
 
-cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil:
-    """Adds a copy of a text to a vector.  False: it is full, or memory is."""
+cdef bint lend_item(Draft* d, int field, Span s) noexcept nogil:
+    """Adds a text that outlives the draft to a vector.  False: it is full, or memory is."""
     cdef uint64_t n = d.record.slots[field].number if is_set(&d.record, field) else 0
     cdef Span* items = <Span*>vector_room(d, field, sizeof(Span))
-    cdef uint8_t* text = keep_bytes(d, s.n) if items != NULL else NULL
+    if items == NULL:
+        d.record.cut |= <uint64_t>1 << field
+        return False
+    items[n] = s
+    put_texts(&d.record, field, items, <uint32_t>(n + 1))
+    return True
+
+
+cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil:
+    """The same with a copy of the text."""
+    cdef bint full = is_set(&d.record, field) and d.record.slots[field].number == d.layout.fields[field].max
+    cdef uint8_t* text = NULL if full else keep_bytes(d, s.n)
     if text == NULL:
         d.record.cut |= <uint64_t>1 << field
         return False
     copy_span(text, s)
-    items[n] = span(text, s.n)
-    put_texts(&d.record, field, items, <uint32_t>(n + 1))
-    return True
+    return lend_item(d, field, span(text, s.n))
 
 
 cdef bint keep_count(Draft* d, int field, uint64_t value) noexcept nogil:

@@ -4,10 +4,11 @@ The keys were built when the fields were declared.  Secret fields are left out h
 """
 from libc.stdint cimport int64_t, uint64_t
 
-from cext.buffer cimport append, append_byte, reserve
+from cext.buffer cimport WIDE, append, append_byte, append_wide, reserve
 from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TIME, Field, Slot
 from cext.text cimport LONGEST_ADDR, LONGEST_NUMBER, put_address, put_decimal, put_json_text, put_seconds, whole_text
 from cext.types cimport Addr, Span
+from cext.wire cimport lowest_bit
 
 
 cdef bint json_line(Buffer* out, const Layout* layout, Record* r, const Buffer* identity, bint secrets) noexcept nogil:
@@ -30,17 +31,16 @@ cdef bint json_fields(Buffer* out, const Layout* layout, Record* r, bint secrets
     """``,"key":value`` for each field that is set."""
     cdef uint64_t present = r.present if secrets else r.present & ~layout.secrets
     cdef const Field* field
-    cdef int i = 0
+    cdef int i
     while present:
-        if present & 1:
-            field = &layout.fields[i]
-            if not reserve(out, field.json_key_size + LONGEST_ADDR + 2):
-                return False
-            append(out, field.json_key, field.json_key_size)
-            if not put_value(out, field, r, i):
-                return False
-        present >>= 1
-        i += 1
+        i = lowest_bit(present)
+        field = &layout.fields[i]
+        if not reserve(out, field.json_key_size + LONGEST_ADDR + WIDE):
+            return False
+        append_wide(out, field.json_key, field.json_key_size)
+        if not put_value(out, field, r, i):
+            return False
+        present &= present - 1
     return True
 
 

@@ -5,7 +5,7 @@ Text is a msgpack string under the same rule; times and intervals are the float6
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from cext.buffer cimport append, append_byte, reserve
+from cext.buffer cimport WIDE, append, append_byte, append_wide, reserve
 from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TIME, Field, Slot
 from cext.text cimport LONGEST_ADDR, put_address, put_text_rule, whole_text
 from cext.types cimport Addr, Span
@@ -138,9 +138,9 @@ cdef bint msgpack_fields(Buffer* out, const Layout* layout, Record* r, bint secr
     while present:
         if present & 1:
             field = &layout.fields[i]
-            if not reserve(out, field.msgpack_key_size + LONGEST_ADDR + LARGEST_HEAD):
+            if not reserve(out, field.msgpack_key_size + LONGEST_ADDR + LARGEST_HEAD + WIDE):
                 return False
-            append(out, field.msgpack_key, field.msgpack_key_size)
+            append_wide(out, field.msgpack_key, field.msgpack_key_size)
             if not put_value(out, field, r, i):
                 return False
             count[0] += 1

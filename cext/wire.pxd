@@ -13,3 +13,4 @@ cdef extern from "bytes.h" nogil:
     uint32_t le32(const uint8_t* p)
     void prefetch(const void* p)
     uint64_t mix64(uint64_t a, uint64_t b)
+    int lowest_bit(uint64_t bits)

@@ -18,12 +18,14 @@ from cext.parser cimport (ALL, ANYBODY, NOBODY, Conn, Match, Parser, Reason, Ver
                           find_protocol, hand_over, skip, weird)
 from cext.record cimport (Draft, Drafts, Record, free_draft, get_text, is_set, keep_bytes, keep_text, new_draft,
                           put_number, queue_draft, unqueue_draft)
+from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, NO_MEANING,
+                                          TRANSFER_ENCODING_HEADER, UPGRADE_HEADER, WEBSOCKET_EXTENSIONS_HEADER,
+                                          WEBSOCKET_PROTOCOL_HEADER, Header, Meaning, find_header)
 from parsers.shared.http_lines cimport (is_answer, is_request, is_token, read_number, take_version)
 from parsers.shared.http_record cimport (HTTP, TRANS_DEPTH, METHOD, HOST, URI, VERSION, USER_AGENT, REQUEST_BODY_LEN,
                                          RESPONSE_BODY_LEN, STATUS_CODE, STATUS_MSG, INFO_CODE, INFO_MSG,
-                                         CLIENT_HEADER_NAMES, SERVER_HEADER_NAMES, REQUEST_ENCODED_LEN,
-                                         RESPONSE_ENCODED_LEN, FIRST_BYTE, DURATION, answer_header, keep_name,
-                                         keep_uri, request_header)
+                                         REQUEST_ENCODED_LEN, RESPONSE_ENCODED_LEN, FIRST_BYTE, DURATION,
+                                         answer_header, keep_uri, request_header)
 from parsers.shared.upgrades cimport log_websocket, new_upgrade, websocket_header
 
 from cext.parser import register
@@ -109,33 +111,52 @@ cdef class HttpParser(Parser):
                 self.read_tail(conn, is_orig, asks, c)
             elif not asks and m.state == START and self.is_simple():
                 self.begin_simple_answer(conn, is_orig)
+            elif m.state == HEADERS:
+                if not self.read_head(conn, is_orig, asks, c):
+                    break
             elif not self.read_line(conn, is_orig, asks, c, &verdict):
                 break
         return verdict
 
-    cdef bint read_line(self, Conn* conn, bint is_orig, bint asks, Cursor* c, Verdict* verdict) noexcept nogil:
-        """One line of whatever kind is due.  False when it is not whole yet."""
+    cdef bint read_head(self, Conn* conn, bint is_orig, bint asks, Cursor* c) noexcept nogil:
+        """Header lines, up to the empty one that ends the head.  False when a line is not whole yet."""
         cdef Message* m = &self.message[asks]
-        cdef Cursor before = c[0]
+        cdef Cursor before
+        cdef Span said
+        while m.state == HEADERS and not m.cut_line:
+            before = c[0]
+            said = line(c)
+            if c.short and not self.cut_short(m, c, &said):
+                return False
+            if said.n == 0:
+                self.end_head(conn, is_orig, asks)
+                return True
+            self.folded = False
+            if not m.cut_line and (left(c) == 0 or is_blank(peek(c, 0))) and not self.whole_header(c, &said, before):
+                if left(&before) < LONGEST_LINE:
+                    c[0] = before  # whether the next line goes on with this one cannot be told yet
+                    return False
+                m.cut_line = left(c) > 0   # it is too long to wait for: what goes on with it is passed over
+            self.header(conn, asks, said)
+        return True
+
+    cdef bint cut_short(self, Message* m, Cursor* c, Span* said) noexcept nogil:
+        """A line without an end: True, and what there is of it, when it is too long to wait for."""
+        c.short = False
+        if left(c) < LONGEST_LINE:
+            return False
+        said[0] = take_rest(c)
+        m.cut_line = True
+        return True
+
+    cdef bint read_line(self, Conn* conn, bint is_orig, bint asks, Cursor* c, Verdict* verdict) noexcept nogil:
+        """One line of whatever other kind is due.  False when it is not whole yet."""
+        cdef Message* m = &self.message[asks]
         cdef Span said = line(c)
-        if m.state == HEADERS and said.n and not c.short and not self.whole_header(c, &said, before):
-            if left(&before) < LONGEST_LINE:
-                c[0] = before      # whether the next line goes on with this one cannot be told yet
-                return False
-            m.cut_line = left(c) > 0   # it is too long to wait for: what goes on with it is passed over
-        if c.short:
-            c.short = False
-            if left(c) < LONGEST_LINE:
-                return False
-            said = take_rest(c)
-            m.cut_line = True
+        if c.short and not self.cut_short(m, c, &said):
+            return False
         if m.state == START:
             verdict[0] = self.start_line(conn, asks, said)
-        elif m.state == HEADERS:
-            if said.n:
-                self.header(conn, asks, said)
-            else:
-                self.end_head(conn, is_orig, asks)
         elif m.state == CHUNK:
             verdict[0] = self.chunk_size(conn, is_orig, asks, said)
         elif m.state == CHUNK_END:
@@ -149,9 +170,8 @@ cdef class HttpParser(Parser):
     cdef bint whole_header(self, Cursor* c, Span* said, Cursor before) noexcept nogil:
         """Takes the lines that go on with this one: they begin with a space.  False when that cannot be told yet."""
         cdef Cursor ahead
-        self.folded = False
         while left(c):
-            if peek(c, 0) != c' ' and peek(c, 0) != 9:
+            if not is_blank(peek(c, 0)):
                 return True
             ahead = c[0]
             line(&ahead)
@@ -279,6 +299,7 @@ cdef class HttpParser(Parser):
         cdef Span name = until(&c, c':'), value
         cdef Message* m = &self.message[asks]
         cdef Draft* d = self.asking if asks else self.queue.first
+        cdef const Header* known
         if c.short or name.n == 0:
             return
         value = trimmed(take_rest(&c))
@@ -287,26 +308,27 @@ cdef class HttpParser(Parser):
         if byte_at(name, name.n - 1) <= c' ':
             weird(conn, b"HTTP_space_before_colon")
             name = trimmed(name)
-        if d != NULL:
-            keep_name(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, name)
-        if (14 <= name.n <= 17 and self.framing_header(conn, m, name, value)) or d == NULL:
+        known = find_header(name)
+        if known.meaning != NO_MEANING:
+            self.framing_header(conn, m, known.meaning, value)
+        if d == NULL:
             return
-        if name.n > 20 and equals_nocase(part(name, 0, 14), b"sec-websocket-", 14):
-            websocket_header(&self.upgrade, asks, name, value)
-        elif asks:
-            request_header(d, name, value)
-        elif name.n == 7 and equals_nocase(name, b"upgrade", 7):
-            self.websocket = equals_nocase(value, b"websocket", 9)
-            self.h2c = equals_nocase(value, b"h2c", 3)
+        if known.meaning == WEBSOCKET_PROTOCOL_HEADER or known.meaning == WEBSOCKET_EXTENSIONS_HEADER:
+            websocket_header(&self.upgrade, asks, known.meaning, value)
+        if asks:
+            request_header(d, known, name, value)
         else:
-            answer_header(d, name, value)
+            answer_header(d, known, name, value)
+            if known.meaning == UPGRADE_HEADER:
+                self.websocket = equals_nocase(value, b"websocket", 9)
+                self.h2c = equals_nocase(value, b"h2c", 3)
 
-    cdef bint framing_header(self, Conn* conn, Message* m, Span name, Span value) noexcept nogil:
-        """True for a header that says where the body ends, or how it is packed; shapes that two readers could
-        understand differently are named (request smuggling)."""
+    cdef void framing_header(self, Conn* conn, Message* m, Meaning meaning, Span value) noexcept nogil:
+        """What says where the body ends, or how it is packed; shapes that two readers could understand differently
+        are named (request smuggling)."""
         cdef uint64_t length = 0
         cdef bint good
-        if name.n == 14 and equals_nocase(name, b"content-length", 14):
+        if meaning == CONTENT_LENGTH_HEADER:
             good = read_number(value, 10, &length)
             if not good:
                 weird(conn, b"HTTP_bad_content_length")
@@ -316,18 +338,15 @@ cdef class HttpParser(Parser):
                 weird(conn, b"HTTP_length_and_chunked")
             if good:
                 m.has_length, m.length = True, length
-        elif name.n == 17 and equals_nocase(name, b"transfer-encoding", 17):
+        elif meaning == TRANSFER_ENCODING_HEADER:
             m.chunked = value.n >= 7 and equals_nocase(behind(value, value.n - 7), b"chunked", 7)
             if not m.chunked:
                 weird(conn, b"HTTP_unknown_transfer_encoding")
             elif m.has_length:
                 weird(conn, b"HTTP_length_and_chunked")
-        elif name.n == 16 and equals_nocase(name, b"content-encoding", 16):
+        elif meaning == CONTENT_ENCODING_HEADER:
             m.encoded = not equals_nocase(value, b"identity", 8)
             m.gzip = equals_nocase(value, b"gzip", 4) or equals_nocase(value, b"x-gzip", 6)
-        else:
-            return False
-        return True
 
     cdef void end_head(self, Conn* conn, bint is_orig, bint asks) noexcept nogil:
         """What follows the head (RFC 9112, 6.3)."""
@@ -517,6 +536,10 @@ cdef class HttpParser(Parser):
                 put_number(&d.record, DURATION, conn.ts - d.record.ts)
             emit_draft(conn, d)
         free_draft(d)
+
+
+cdef inline bint is_blank(uint8_t byte) noexcept nogil:
+    return byte == c' ' or byte == 9
 
 
 cdef bint method_is(const Draft* d, const char* name, uint32_t n) noexcept nogil:

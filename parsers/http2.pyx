@@ -17,11 +17,12 @@ from cext.cursor cimport (Cursor, Span, equals, left, part, pass_over, peek, spa
 from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, need, skip, weird
 from cext.record cimport (Draft, Drafts, free_draft, get_text, is_set, keep_text, new_draft, put_number, queue_draft,
                           unqueue_draft)
+from parsers.shared.http_headers cimport find_header
 from parsers.shared.http_lines cimport read_number
-from parsers.shared.http_record cimport (CLIENT_HEADER_NAMES, DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, METHOD,
+from parsers.shared.http_record cimport (DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, METHOD,
                                          REQUEST_BODY_LEN, REQUEST_CONTENT_TYPE, RESPONSE_BODY_LEN,
-                                         SERVER_HEADER_NAMES, STATUS_CODE, STREAM_ID, TRANS_DEPTH, URI, VERSION,
-                                         answer_header, keep_name, keep_uri, request_header, split_grpc)
+                                         STATUS_CODE, STREAM_ID, TRANS_DEPTH, URI, VERSION,
+                                         answer_header, keep_uri, request_header, split_grpc)
 
 from cext.parser import register
 from parsers.shared.http_record import HTTP_SCHEMA
@@ -228,11 +229,10 @@ cdef class Http2Parser(Parser):
         """One field of a stream (8.3)."""
         cdef uint64_t code
         if peek_first(name) != c':':
-            keep_name(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, name)
             if asks:
-                request_header(d, name, value)
+                request_header(d, find_header(name), name, value)
             else:
-                answer_header(d, name, value)
+                answer_header(d, find_header(name), name, value)
         elif equals(name, b":method", 7):
             keep_text(d, METHOD, value)
         elif equals(name, b":path", 5):

@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t
 
 from cext.record cimport Draft, Schema
 from cext.types cimport Span
+from parsers.shared.http_headers cimport Header
 
 cdef Schema HTTP
 cdef int TRANS_DEPTH, METHOD, HOST, URI, REFERRER, VERSION, USER_AGENT, ORIGIN, REQUEST_BODY_LEN
@@ -13,7 +14,6 @@ cdef int STREAM_ID, GRPC_SERVICE, GRPC_METHOD, GRPC_STATUS, GRPC_MESSAGE
 
 
 cdef void keep_uri(Draft* d, Span said) noexcept nogil
-cdef void request_header(Draft* d, Span name, Span value) noexcept nogil
+cdef void request_header(Draft* d, const Header* known, Span name, Span value) noexcept nogil
 cdef void split_grpc(Draft* d, Span path) noexcept nogil
-cdef void answer_header(Draft* d, Span name, Span value) noexcept nogil
-cdef void keep_name(Draft* d, int field, Span name) noexcept nogil
+cdef void answer_header(Draft* d, const Header* known, Span name, Span value) noexcept nogil

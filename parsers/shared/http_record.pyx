@@ -3,7 +3,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cext.cursor cimport (Cursor, Span, behind, byte_at, copy_span, equals_nocase, part, span, trimmed, until, within)
-from cext.record cimport Draft, Schema, keep_bytes, keep_item, keep_more, keep_text, put_number, put_text
+from cext.record cimport (Draft, Schema, keep_bytes, keep_item, keep_more, keep_text, lend_item, put_number,
+                          put_text)
+from parsers.shared.http_headers cimport (AUTHORIZATION_HEADER, CONTENT_TYPE_HEADER, COOKIE_HEADER,
+                                          GRPC_MESSAGE_HEADER, GRPC_STATUS_HEADER, HOST_HEADER, ORIGIN_HEADER,
+                                          PROXY_HEADER, REFERER_HEADER, SET_COOKIE_HEADER, USER_AGENT_HEADER)
 from parsers.shared.http_lines cimport base64_value, hex_value, read_number
 
 cdef Schema HTTP = Schema("http", "HTTP requests and their answers, a record for each pair.")
@@ -79,25 +83,26 @@ cdef void keep_uri(Draft* d, Span said) noexcept nogil:
         keep_text(d, ORIGINAL_URI, said)
 
 
-cdef void request_header(Draft* d, Span name, Span value) noexcept nogil:
-    if name.n == 4 and equals_nocase(name, b"host", 4):
+cdef void request_header(Draft* d, const Header* known, Span name, Span value) noexcept nogil:
+    """Keeps a header's name, and its value if that is a field; ``known`` is what find_header says of the name."""
+    keep_name(d, CLIENT_HEADER_NAMES, known, name)
+    if known.meaning == HOST_HEADER:
         keep_text(d, HOST, value)
-    elif name.n == 10 and equals_nocase(name, b"user-agent", 10):
+    elif known.meaning == USER_AGENT_HEADER:
         keep_text(d, USER_AGENT, value)
-    elif name.n == 7 and equals_nocase(name, b"referer", 7):
+    elif known.meaning == REFERER_HEADER:
         keep_text(d, REFERRER, value)
-    elif name.n == 6 and equals_nocase(name, b"origin", 6):
+    elif known.meaning == ORIGIN_HEADER:
         keep_text(d, ORIGIN, value)
-    elif name.n == 6 and equals_nocase(name, b"cookie", 6):
+    elif known.meaning == COOKIE_HEADER:
         keep_text(d, COOKIE, value)
-    elif (name.n == 13 and equals_nocase(name, b"authorization", 13)) or (
-            name.n == 19 and equals_nocase(name, b"proxy-authorization", 19)):
+    elif known.meaning == AUTHORIZATION_HEADER:
         keep_text(d, AUTHORIZATION, value)
         keep_basic(d, value)
-    elif name.n == 12 and equals_nocase(name, b"content-type", 12):
+    elif known.meaning == CONTENT_TYPE_HEADER:
         keep_text(d, REQUEST_CONTENT_TYPE, value)
-    elif tells_of_proxy(name):
-        keep_proxied(d, name, value)
+    elif known.meaning == PROXY_HEADER:
+        keep_proxied(d, known.capital, value)
 
 
 cdef void split_grpc(Draft* d, Span path) noexcept nogil:
@@ -110,44 +115,37 @@ cdef void split_grpc(Draft* d, Span path) noexcept nogil:
         keep_text(d, GRPC_METHOD, behind(path, at))
 
 
-cdef void answer_header(Draft* d, Span name, Span value) noexcept nogil:
+cdef void answer_header(Draft* d, const Header* known, Span name, Span value) noexcept nogil:
+    """The same of the answer."""
     cdef uint64_t code
-    if name.n == 11 and equals_nocase(name, b"grpc-status", 11) and read_number(value, 10, &code):
-        put_number(&d.record, GRPC_STATUS, code)
-        return
-    if name.n == 12 and equals_nocase(name, b"grpc-message", 12):
-        keep_text(d, GRPC_MESSAGE, value)
-        return
-    if name.n == 12 and equals_nocase(name, b"content-type", 12):
+    keep_name(d, SERVER_HEADER_NAMES, known, name)
+    if known.meaning == CONTENT_TYPE_HEADER:
         keep_text(d, RESPONSE_CONTENT_TYPE, value)
-    elif name.n == 10 and equals_nocase(name, b"set-cookie", 10):
+    elif known.meaning == SET_COOKIE_HEADER:
         keep_more(d, SET_COOKIE, value, b"; ")
-
-
-cdef bint tells_of_proxy(Span name) noexcept nogil:
-    """Zeek's list."""
-    return (equals_nocase(name, b"forwarded", 9) or equals_nocase(name, b"x-forwarded-for", 15)
-            or equals_nocase(name, b"x-forwarded-from", 16) or equals_nocase(name, b"client-ip", 9)
-            or equals_nocase(name, b"via", 3) or equals_nocase(name, b"xroxy-connection", 16)
-            or equals_nocase(name, b"proxy-connection", 16))
+    elif known.meaning == GRPC_STATUS_HEADER and read_number(value, 10, &code):
+        put_number(&d.record, GRPC_STATUS, code)
+    elif known.meaning == GRPC_MESSAGE_HEADER:
+        keep_text(d, GRPC_MESSAGE, value)
 
 
 cdef void keep_proxied(Draft* d, Span name, Span value) noexcept nogil:
     """``NAME -> value``."""
     cdef uint8_t text[LONGEST_PROXIED]
     cdef Span kept = part(value, 0, LONGEST_PROXIED - 64)
-    cdef uint32_t i
-    for i in range(name.n):
-        text[i] = upper(byte_at(name, i))
+    copy_span(text, name)
     memcpy(text + name.n, b" -> ", 4)
     copy_span(text + name.n + 4, kept)
     keep_item(d, PROXIED, span(text, name.n + 4 + kept.n))
 
 
-cdef void keep_name(Draft* d, int field, Span name) noexcept nogil:
+cdef void keep_name(Draft* d, int field, const Header* known, Span name) noexcept nogil:
     """A header's name in capital letters, as Zeek writes it."""
     cdef uint8_t text[LONGEST_NAME]
     cdef uint32_t i
+    if known.capital.n:
+        lend_item(d, field, known.capital)
+        return
     name = part(name, 0, LONGEST_NAME)
     for i in range(name.n):
         text[i] = upper(byte_at(name, i))

@@ -2,15 +2,23 @@
 
 Both scan once, from left to right, and know what a literal, a comment and a quoted name is.  Neither parses.
 """
-from cext.cursor cimport byte_at, equals, equals_nocase, lower, part, same, span
+from cext.cursor cimport (Cursor, byte_at, copy_span, equals, equals_nocase, left, lower, part, same, span, until,
+                          within)
 from cext.record cimport keep_more, keep_text
 
 cdef enum:
     LONGEST_TAG = 64               # of a dollar quote
 
+cdef enum Kind:                    # of a byte, for one look where several comparisons would be
+    BLANK = 1
+    WORD = 2                       # what a name may go on with
+    LETTER = 4                     # what it may begin with
+    MARK = 8                       # what stands for itself: no literal, comment or quoted name begins with it
+
+cdef uint8_t kinds[256]
 
 cdef inline bint is_space(uint8_t byte) noexcept nogil:
-    return byte == c' ' or 9 <= byte <= 13
+    return kinds[byte] & BLANK != 0
 
 
 cdef inline bint is_digit(uint8_t byte) noexcept nogil:
@@ -19,7 +27,7 @@ cdef inline bint is_digit(uint8_t byte) noexcept nogil:
 
 cdef inline bint is_word(uint8_t byte) noexcept nogil:
     """Letters, digits, ``_``, ``$`` and all beyond ASCII: what a name may go on with."""
-    return c'a' <= (byte | 0x20) <= c'z' or is_digit(byte) or byte == c'_' or byte == c'$' or byte >= 0x80
+    return kinds[byte] & WORD != 0
 
 
 # ---- tokens --------------------------------------------------------------------------------------------------------
@@ -112,13 +120,21 @@ cdef uint32_t fingerprint_sql(Span sql, uint8_t* out) noexcept nogil:
     any, and without comments.  Writes at most ``sql.n`` bytes, and gives their number."""
     cdef uint32_t at = 0, end, n = 0
     cdef bint space = False
+    cdef uint8_t byte
     while at < sql.n:
+        byte = byte_at(sql, at)
+        if kinds[byte] & MARK or (kinds[byte] & LETTER and not is_prefix(byte_at(sql, at + 1))):
+            n = put_space(out, n, space and byte != c',' and byte != c')')
+            at = put_token(sql, at, out, &n)
+            n = fold_rows(out, n) if byte == c')' else n
+            space = False
+            continue
         end = comment_end(sql, at)
-        if end > at or is_space(byte_at(sql, at)):
+        if end > at or is_space(byte):
             at = end if end > at else at + 1
             space = n > 0
             continue
-        end = literal_end(sql, at)
+        end = literal_end(sql, at) if byte != c'"' or is_closed(sql, at) else sql.n
         if end > at:
             n = put_value(out, n, space)
             at = end
@@ -126,15 +142,28 @@ cdef uint32_t fingerprint_sql(Span sql, uint8_t* out) noexcept nogil:
             n = put_value(out, n, space)
             at = literal_end(sql, at + 1)
         else:
-            if space and out[n - 1] != c'(' and byte_at(sql, at) not in (c',', c')'):
-                out[n] = c' '
-                n += 1
+            n = put_space(out, n, space)
             at = put_token(sql, at, out, &n)
         space = False
-        n = fold_rows(out, n)
     while n and out[n - 1] == c';':
         n -= 1
     return n
+
+
+cdef bint is_closed(Span sql, uint32_t at) noexcept nogil:
+    """The name in quotes that begins at ``at`` ends; one that does not may hold anything, and is told as a value."""
+    cdef uint32_t quotes = 0
+    if quoted_end(sql, at, False) < sql.n:
+        return True
+    while at < sql.n:
+        quotes += byte_at(sql, at) == c'"'
+        at += 1
+    return quotes % 2 == 0
+
+
+cdef inline bint is_prefix(uint8_t byte) noexcept nogil:
+    """The letter before this one may be the prefix of a literal."""
+    return byte == c"'" or byte == c'&'
 
 
 cdef inline bint is_sign(Span sql, uint32_t at) noexcept nogil:
@@ -168,11 +197,17 @@ cdef uint32_t put_value(uint8_t* out, uint32_t n, bint space) noexcept nogil:
     """One ``?``; none where a bracket holds one already, so that a list is as long as any."""
     if n >= 3 and out[n - 1] == c',' and out[n - 2] == c'?' and out[n - 3] == c'(':
         return n - 1
-    if space and out[n - 1] != c'(':
-        out[n] = c' '
-        n += 1
+    n = put_space(out, n, space)
     out[n] = c'?'
     return n + 1
+
+
+cdef inline uint32_t put_space(uint8_t* out, uint32_t n, bint space) noexcept nogil:
+    """One where there was any, but none behind an opening bracket."""
+    if space and out[n - 1] != c'(':
+        out[n] = c' '
+        return n + 1
+    return n
 
 
 cdef uint32_t fold_rows(uint8_t* out, uint32_t n) noexcept nogil:
@@ -188,17 +223,23 @@ cdef uint32_t fold_rows(uint8_t* out, uint32_t n) noexcept nogil:
 
 cdef uint32_t put_token(Span sql, uint32_t at, uint8_t* out, uint32_t* n) noexcept nogil:
     """A name, a name in quotes, a parameter, or one other character; gives what is behind it."""
-    cdef uint32_t end
-    if byte_at(sql, at) == c'"':
+    cdef uint32_t end = at + 1, to = n[0]
+    cdef uint8_t byte = byte_at(sql, at)
+    if byte == c'"':
         end = quoted_end(sql, at, False)
-    else:
-        end = at + 1
-        while is_word(byte_at(sql, at)) and end < sql.n and is_word(byte_at(sql, end)):
+        copy_span(out + to, part(sql, at, end - at))
+        n[0] = to + end - at
+        return end
+    out[to] = lower(byte)
+    to += 1
+    if is_word(byte):
+        byte = byte_at(sql, end)
+        while is_word(byte):
+            out[to] = lower(byte)
+            to += 1
             end += 1
-    while at < end:
-        out[n[0]] = byte_at(sql, at) if byte_at(sql, end - 1) == c'"' else lower(byte_at(sql, at))
-        n[0] += 1
-        at += 1
+            byte = byte_at(sql, end)
+    n[0] = to
     return end
 
 
@@ -207,7 +248,7 @@ cdef uint32_t put_token(Span sql, uint32_t at, uint8_t* out, uint32_t* n) noexce
 cdef bint keep_masked(Draft* d, int field, int unmasked_field, Span sql) noexcept nogil:
     """Keeps a statement with every literal behind PASSWORD masked; as it was, as a secret.  True: there are some."""
     cdef uint32_t begin = 0, start = 0, end = 0
-    if not find_password(sql, 0, &start, &end):
+    if not has_password(sql, c'w') and not has_password(sql, c'W') or not find_password(sql, 0, &start, &end):
         keep_text(d, field, sql)
         return False
     keep_text(d, unmasked_field, sql)
@@ -219,6 +260,19 @@ cdef bint keep_masked(Draft* d, int field, int unmasked_field, Span sql) noexcep
             start, end = sql.n, 0
         keep_more(d, field, part(sql, begin, start - begin), b"")
     return True
+
+
+cdef bint has_password(Span sql, uint8_t w) noexcept nogil:
+    """The word is there, with its ``w`` written so: a rare letter, which memchr finds at many bytes a cycle."""
+    cdef Cursor c = within(sql)
+    cdef uint32_t at
+    while True:
+        until(&c, w)
+        if c.short:
+            return False
+        at = sql.n - left(&c)
+        if at >= 5 and equals_nocase(part(sql, at - 5, 8), b"password", 8):
+            return True
 
 
 cdef bint find_password(Span sql, uint32_t begin, uint32_t* start, uint32_t* end) noexcept nogil:
@@ -266,3 +320,16 @@ cdef uint32_t secret_end(Span sql, uint32_t at) noexcept nogil:
         if more == end:
             break                  # on the same line it is another literal
     return end
+
+
+cdef uint8_t kind_of(int byte):
+    cdef bint letter = c'a' <= (byte | 0x20) <= c'z' or byte == c'_' or byte >= 0x80
+    if byte == c' ' or 9 <= byte <= 13:
+        return BLANK
+    if letter or c'0' <= byte <= c'9' or byte == c'$':
+        return WORD | LETTER if letter else WORD
+    return 0 if byte in b"'\"./-+" else MARK
+
+
+for number in range(256):
+    kinds[number] = kind_of(number)

@@ -2,8 +2,9 @@
 from cext.parser cimport Conn
 from cext.record cimport Draft, Schema
 from cext.types cimport Span
+from parsers.shared.http_headers cimport Meaning
 
 cdef Schema WEBSOCKET
-cdef bint websocket_header(Draft** d, bint asks, Span name, Span value) noexcept nogil
+cdef void websocket_header(Draft** d, bint asks, Meaning meaning, Span value) noexcept nogil
 cdef Draft* new_upgrade() noexcept nogil
 cdef void log_websocket(Conn* conn, Draft* d, Span host, Span uri, Span user_agent) noexcept nogil

@@ -1,7 +1,8 @@
 """HTTP connections that become WebSockets: what both sides agreed on (RFC 6455, 4)."""
-from cext.cursor cimport Cursor, equals_nocase, left, take_rest, trimmed, until, within
+from cext.cursor cimport Cursor, left, take_rest, trimmed, until, within
 from cext.parser cimport emit_draft
 from cext.record cimport keep_item, keep_text, new_draft, put_text
+from parsers.shared.http_headers cimport WEBSOCKET_PROTOCOL_HEADER
 
 cdef Schema WEBSOCKET = Schema("websocket", "HTTP connections that were upgraded to WebSockets.")
 cdef int HOST = WEBSOCKET.text("host", "Host header of the request.")
@@ -20,20 +21,17 @@ cdef Draft* new_upgrade() noexcept nogil:
     return new_draft(WEBSOCKET)
 
 
-cdef bint websocket_header(Draft** d, bint asks, Span name, Span value) noexcept nogil:
-    """Keeps a header of the upgrade; makes the draft with the first.  False: it is none."""
-    cdef bint protocol = equals_nocase(name, b"sec-websocket-protocol", 22)
-    if not protocol and not equals_nocase(name, b"sec-websocket-extensions", 24):
-        return False
+cdef void websocket_header(Draft** d, bint asks, Meaning meaning, Span value) noexcept nogil:
+    """Keeps a header of the upgrade; makes the draft with the first."""
+    cdef bint protocol = meaning == WEBSOCKET_PROTOCOL_HEADER
     if d[0] == NULL:
         d[0] = new_draft(WEBSOCKET)
         if d[0] == NULL:
-            return True
+            return
     if protocol and not asks:
         keep_text(d[0], SUBPROTOCOL, value)
     else:
         keep_list(d[0], CLIENT_PROTOCOLS if protocol else CLIENT_EXTENSIONS if asks else SERVER_EXTENSIONS, value)
-    return True
 
 
 cdef void keep_list(Draft* d, int field, Span value) noexcept nogil:

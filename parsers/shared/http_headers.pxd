@@ -1,0 +1,32 @@
+"""Names of HTTP headers: one look tells what a header means and how it is listed."""
+from cext.types cimport Span
+
+
+cdef enum Meaning:
+    NO_MEANING
+    AUTHORIZATION_HEADER
+    CONTENT_ENCODING_HEADER
+    CONTENT_LENGTH_HEADER
+    CONTENT_TYPE_HEADER
+    COOKIE_HEADER
+    GRPC_MESSAGE_HEADER
+    GRPC_STATUS_HEADER
+    HOST_HEADER
+    ORIGIN_HEADER
+    PROXY_HEADER
+    REFERER_HEADER
+    SET_COOKIE_HEADER
+    TRANSFER_ENCODING_HEADER
+    UPGRADE_HEADER
+    USER_AGENT_HEADER
+    WEBSOCKET_EXTENSIONS_HEADER
+    WEBSOCKET_PROTOCOL_HEADER
+
+
+cdef struct Header:
+    Meaning meaning
+    Span small                     # the name in lower case
+    Span capital                   # … and in capital letters; both live as long as the process
+
+
+cdef const Header* find_header(Span name) noexcept nogil

@@ -1,0 +1,92 @@
+"""A table of the header names in use, found by their length and three of their letters.
+
+Trick "known name": a header is listed by a word of our own, neither turned to capitals nor copied.  One look also
+replaces a chain of comparisons for what it means.
+"""
+from libc.stdint cimport uint8_t, uint32_t
+
+from cext.cursor cimport byte_at, equals_nocase
+from cext.types cimport span
+
+cdef enum:
+    SLOTS = 512                    # a power of two, about four times as many as there are names
+
+cdef Header table[SLOTS]           # an empty slot has no name
+cdef Header unknown                # all zero
+cdef list alive = []               # what the table points into
+
+MEANINGS = {
+    "authorization": AUTHORIZATION_HEADER, "proxy-authorization": AUTHORIZATION_HEADER,
+    "content-encoding": CONTENT_ENCODING_HEADER,
+    "content-length": CONTENT_LENGTH_HEADER,
+    "content-type": CONTENT_TYPE_HEADER,
+    "cookie": COOKIE_HEADER,
+    "grpc-message": GRPC_MESSAGE_HEADER, "grpc-status": GRPC_STATUS_HEADER,
+    "host": HOST_HEADER,
+    "origin": ORIGIN_HEADER,
+    "referer": REFERER_HEADER,
+    "set-cookie": SET_COOKIE_HEADER,
+    "transfer-encoding": TRANSFER_ENCODING_HEADER,
+    "upgrade": UPGRADE_HEADER,
+    "user-agent": USER_AGENT_HEADER,
+    "sec-websocket-extensions": WEBSOCKET_EXTENSIONS_HEADER,
+    "sec-websocket-protocol": WEBSOCKET_PROTOCOL_HEADER,
+}
+PROXY = "forwarded x-forwarded-for x-forwarded-from client-ip via xroxy-connection proxy-connection"   # Zeek's list
+OTHERS = """
+accept accept-charset accept-encoding accept-language accept-patch accept-ranges access-control-allow-credentials
+access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers
+access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc
+authentication-info cache-control cdn-loop cf-cache-status cf-connecting-ip cf-ray clear-site-data connection
+content-disposition content-language content-location content-range content-security-policy
+content-security-policy-report-only cross-origin-embedder-policy cross-origin-opener-policy
+cross-origin-resource-policy date depth destination device-memory dnt downlink early-data etag expect expires from
+grpc-accept-encoding grpc-encoding grpc-timeout http2-settings if-match if-modified-since if-none-match if-range
+if-unmodified-since keep-alive last-modified link location max-forwards nel origin-agent-cluster p3p permissions-policy
+pragma priority proxy-authenticate range referrer-policy report-to retry-after sec-ch-ua sec-ch-ua-mobile
+sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc sec-websocket-accept
+sec-websocket-key sec-websocket-version server server-timing soapaction strict-transport-security te
+timing-allow-origin traceparent tracestate trailer upgrade-insecure-requests vary warning www-authenticate
+x-amz-cf-id x-amz-cf-pop x-amz-content-sha256 x-amz-date x-amz-id-2 x-amz-request-id x-amz-security-token
+x-amz-target x-amzn-requestid x-amzn-trace-id x-api-key x-aspnet-version x-aws-ec2-metadata-token
+x-aws-ec2-metadata-token-ttl-seconds x-b3-sampled x-b3-spanid x-b3-traceid x-cache x-cache-hits
+x-content-type-options x-correlation-id x-csrf-token x-dns-prefetch-control x-envoy-upstream-service-time
+x-forwarded-host x-forwarded-port x-forwarded-proto x-frame-options x-powered-by x-real-ip x-request-id
+x-requested-with x-robots-tag x-served-by x-timer x-ua-compatible x-xss-protection
+"""
+
+
+cdef const Header* find_header(Span name) noexcept nogil:
+    """What is known of a name; for an unknown one a Header with neither meaning nor names."""
+    cdef uint32_t at = slot_of(name)
+    while table[at].small.n:
+        if equals_nocase(name, <const char*>table[at].small.p, table[at].small.n):
+            return &table[at]
+        at = (at + 1) & (SLOTS - 1)
+    return &unknown
+
+
+cdef inline uint32_t slot_of(Span name) noexcept nogil:
+    """The first slot to look into, whatever the case of the letters."""
+    cdef uint32_t last = byte_at(name, name.n - 1) | 0x20
+    cdef uint32_t middle = byte_at(name, name.n >> 1) | 0x20
+    return (name.n * 37 ^ (byte_at(name, 0) | 0x20) * 5 ^ last * 11 ^ middle * 67) & (SLOTS - 1)
+
+
+cdef add(str name, Meaning meaning):
+    cdef bytes small = name.encode(), capital = name.upper().encode()
+    cdef Span key = span(<const uint8_t*>(<const char*>small), <uint32_t>len(small))
+    cdef uint32_t at = slot_of(key)
+    while table[at].small.n:
+        at = (at + 1) & (SLOTS - 1)
+    alive.extend((small, capital))
+    table[at].meaning, table[at].small = meaning, key
+    table[at].capital = span(<const uint8_t*>(<const char*>capital), key.n)
+
+
+for name, meaning in MEANINGS.items():
+    add(name, meaning)
+for name in PROXY.split():
+    add(name, PROXY_HEADER)
+for name in OTHERS.split():
+    add(name, NO_MEANING)
