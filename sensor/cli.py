@@ -23,19 +23,25 @@ Examples:
   cloudmri replay captures/ --output logs/
   cloudmri replay x.pcap --only postgresql --filter 'host 10.0.3.7'
 """
+VERIFY_EXAMPLES = """
+\b
+Examples:
+  cloudmri verify capture.pcap
+  cloudmri verify capture.pcap --only http,ssl --json | jq -r .field | sort | uniq -c
+"""
 INTERRUPTED = 130                  # 128 + SIGINT, as shells have it
 
 
 @contextlib.contextmanager
-def told(debug: bool = False) -> Iterator[None]:
-    """Shows an operator's mistake as one sentence, with its exit code; a traceback only on request."""
+def told(debug: bool = False, exit_code: int | None = None) -> Iterator[None]:
+    """Shows an operator's mistake as one sentence, with its exit code or that one; a traceback only on request."""
     try:
         yield
     except SensorError as error:
         if debug:
             raise
         click.echo(f"cloudmri: {error}", err=True)
-        sys.exit(error.exit_code)
+        sys.exit(exit_code or error.exit_code)
 
 
 class Moment(click.ParamType[int]):
@@ -54,6 +60,18 @@ class Moment(click.ParamType[int]):
             self.fail(f"{value!r} is neither seconds since 1970 nor a time such as 2026-11-24T10:30:00", param, ctx)
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         return round(when.timestamp() * 1_000_000) * 1000
+
+
+class DecodeAs(click.ParamType[tuple[str, str]]):
+    """What tshark's own -d takes."""
+
+    name = "port,protocol"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        port, comma, protocol = value.partition(",")
+        if not comma or "=" not in port or not protocol:
+            self.fail(f"{value!r} is not as in udp.port==4433,dtls", param, ctx)
+        return port, protocol
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLES)
@@ -181,6 +199,34 @@ def protocols(as_json: bool) -> None:
         kind, python = protocol["schema"] or "none but conn", "; in Python" if protocol["python"] else ""
         click.echo(f"{protocol['name']:<12} {protocol['transport']:<7} {protocol['doc']}  (records: "
                    f"{kind}; usual ports: {ports}{python})")
+
+
+@cloudmri.command(epilog=VERIFY_EXAMPLES)
+@click.argument("file", metavar="CAPTURE")
+@click.option("--only", metavar="KIND,...", help="Compare these kinds of records only.")
+@click.option("-d", "--decode-as", "decode_as", multiple=True, type=DecodeAs(),
+              metavar="PORT,PROTOCOL", help="Tell tshark what is spoken where, as its own -d does: udp.port==4433,dtls")
+@click.option("--json", "as_json", is_flag=True, help="A JSON line for each disagreement.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def verify(file: str, only: str | None, decode_as: tuple[tuple[str, str], ...],
+           as_json: bool, debug: bool) -> None:
+    """Let tshark read CAPTURE too, and list what the two do not agree on.
+
+    A line tells the connection, the field, what each says, and the numbers of the packets.  The exit code is 0 when
+    they agree on everything, 1 when not, 2 when they could not be compared.  tshark shows some hundred packets a
+    second in this way: cut a large capture first (tcpdump -r LARGE -w SMALL host 10.0.3.7).
+    """
+    from sensor.verify import verify as ask
+    with told(debug, 2):
+        found, count = ask(file, set(only.split(",")) if only else None, dict(decode_as))
+    for one in found:
+        if as_json:
+            click.echo(json.dumps(one._asdict() | {"connection": str(one.connection)}, ensure_ascii=False))
+        else:
+            click.echo(f"{one.connection}  {one.field}\n  cloudmri {one.cloudmri}\n  tshark   {one.tshark}\n"
+                       f"  packets  {', '.join(map(str, one.packets))}")
+    click.echo(f"{count:,} values compared, {len(found):,} disagreements", err=True)
+    sys.exit(1 if found else 0)
 
 
 @cloudmri.command()
