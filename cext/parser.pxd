@@ -82,6 +82,8 @@ cdef class Parser:
 cdef enum Policy:                  # what the operator wants, one bit each
     SECRETS = 1                    # secret fields are written
     SQL_SHAPES = 2                 # of SQL only its shape: no literal leaves the sensor
+    HTTP_HEADERS = 4               # all headers with their values
+    HTTP_SHA256 = 8                # hashes of bodies
 
 
 cdef class Sink:

@@ -39,7 +39,7 @@ cdef Schema WEIRD = Schema("weird", "Odd enough to tell: legal or not, the flow 
 cdef int WEIRD_NAME = WEIRD.text("name", "What was odd, in snake_case.")
 cdef int WEIRD_SOURCE = WEIRD.text("source", "Protocol whose parser found it.")
 
-from cext.parser cimport NOBODY, SECRETS, SQL_SHAPES, protocol
+from cext.parser cimport HTTP_HEADERS, HTTP_SHA256, NOBODY, SECRETS, SQL_SHAPES, protocol
 
 import binascii
 import hashlib
@@ -71,15 +71,17 @@ cdef class Writer(Sink):
             raise MemoryError("identity cache")
 
     def __init__(self, Decap decap, *, str format="json", bint secrets=False, bint by_kind=False, only=None, int seed=0,
-                 tenant_names=None, is_local=None, bint sql_shapes=False):
+                 tenant_names=None, is_local=None, bint sql_shapes=False, bint http_headers=False,
+                 bint http_sha256=False):
         """``only``: names of the kinds to write, None for all.  ``tenant_names``: tenant number → (name, account, VPC)
         as bytes; it may grow.  ``is_local`` is asked once for an address: 16 bytes → bool.  ``sql_shapes``: no literal
-        of SQL is written."""
+        of SQL is written.  ``http_headers``: headers with their values; ``http_sha256``: hashes of bodies."""
         cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
         self.decap, self.msgpack, self.secrets, self.by_kind = decap, format == "msgpack", secrets, by_kind
         self.tenant_names, self.names_tenants = tenant_names, tenant_names is not None
         self.weirds, self.answers = {}, ANSWERS
-        self.policy = (SECRETS if secrets else 0) | (SQL_SHAPES if sql_shapes else 0)
+        self.policy = ((SECRETS if secrets else 0) | (SQL_SHAPES if sql_shapes else 0)
+                       | (HTTP_HEADERS if http_headers else 0) | (HTTP_SHA256 if http_sha256 else 0))
         self.local_test, self.local, self.told = is_local, {}, {}
         memcpy(self.seed, <const char*>key, 16)
         for name, schema in Schema.registry.items():

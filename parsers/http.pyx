@@ -1,8 +1,9 @@
 """HTTP/1.x: requests and their answers (RFC 9110, RFC 9112), and HTTP/0.9.
 
-One record a transaction, written when the answer's body has ended.  Bodies are skipped, not read; their lengths are
-counted as they are on the wire.  Answers pair with requests in order, through a bounded queue.  After a loss the
-parser looks for the next start line at the beginning of a segment.  Left to others: HTTP/2, what follows an Upgrade.
+One record a transaction, written when the answer's body has ended.  Of bodies the first bytes are looked at, the rest
+is skipped; their lengths are counted as they are on the wire.  Answers pair with requests in order, through a bounded
+queue.  After a loss the parser looks for the next start line at the beginning of a segment.  Left to others: HTTP/2,
+what follows an Upgrade.
 
     START → HEADERS ─┬─ no body ─────────────────────▶ START
                      ├─ Content-Length ── BODY ───────▶ START
@@ -12,20 +13,21 @@ parser looks for the next start line at the beginning of a segment.  Left to oth
 """
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, span, take_rest,
-                          trimmed, until, u8, within)
-from cext.parser cimport (ALL, ANYBODY, NOBODY, Conn, Match, Parser, Reason, Verdict, confirm, emit_draft,
-                          find_protocol, hand_over, skip, weird)
+from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, span, take,
+                          take_rest, trimmed, until, within)
+from cext.parser cimport (ALL, ANYBODY, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict, confirm, emit_draft,
+                          find_protocol, hand_over, policy, skip, weird)
 from cext.record cimport (Draft, Drafts, Record, free_draft, get_text, is_set, keep_bytes, keep_text, new_draft,
                           put_number, queue_draft, unqueue_draft)
+from parsers.shared.http_body cimport (GZIP, Body, begin_body, expect, free_body, miss_body, pass_body, set_coding,
+                                       take_body, tell_body, to_skip, wanted)
 from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, NO_MEANING,
                                           TRANSFER_ENCODING_HEADER, UPGRADE_HEADER, WEBSOCKET_EXTENSIONS_HEADER,
                                           WEBSOCKET_PROTOCOL_HEADER, Header, Meaning, find_header)
 from parsers.shared.http_lines cimport (is_answer, is_request, is_token, read_number, take_version)
 from parsers.shared.http_record cimport (HTTP, TRANS_DEPTH, METHOD, HOST, URI, VERSION, USER_AGENT, REQUEST_BODY_LEN,
                                          RESPONSE_BODY_LEN, STATUS_CODE, STATUS_MSG, INFO_CODE, INFO_MSG,
-                                         REQUEST_ENCODED_LEN, RESPONSE_ENCODED_LEN, FIRST_BYTE, DURATION,
-                                         answer_header, keep_uri, request_header)
+                                         FIRST_BYTE, DURATION, answer_header, keep_uri, request_header)
 from parsers.shared.upgrades cimport log_websocket, new_upgrade, websocket_header
 
 from cext.parser import register
@@ -34,17 +36,13 @@ from parsers.shared.http_record import HTTP_SCHEMA
 cdef enum:
     LONGEST_LINE = 16384           # nginx and Apache refuse longer ones by default; the rest of the line is passed over
     MOST_PENDING = 100             # requests without an answer, as in Zeek
-    SMALLEST_GZIP = 18             # head and end (RFC 1952)
-    MOST_PACKED = 1100             # deflate packs at most 1,032 to 1
 
 cdef enum State:                   # what a side waits for
     START                          # a request line or status line
     HEADERS                        # a header line, or the empty one
-    BODY                           # the end of a body of known length; the engine swallows it
-    BODY_TAIL                      # its last bytes, which tell the length of what gzip has packed
+    BODY                           # the end of a body of known length
     CHUNK                          # the line with a chunk's size
-    CHUNK_DATA                     # the end of a chunk; the engine swallows it
-    CHUNK_TAIL                     # … but for its last bytes
+    CHUNK_DATA                     # the end of a chunk
     CHUNK_END                      # the line end behind a chunk
     TRAILERS                       # header lines behind the last chunk
     UNTIL_CLOSE                    # the end of the stream
@@ -56,12 +54,9 @@ cdef struct Message:               # the message that a side is in the middle of
     bint cut_line                  # the rest of a line that was too long comes first
     bint chunked
     bint has_length
-    bint encoded                   # by any coding
-    bint gzip
-    uint8_t tail[4]                # the last bytes of a body in gzip
-    uint32_t tail_size             # bytes of them that are still to come
-    uint64_t length
-    uint64_t body                  # bytes seen
+    uint64_t length                # that the header tells
+    uint64_t run                   # bytes that are still to come of the body or chunk; ALL: to the end of the stream
+    Body body
 
 
 cdef class HttpParser(Parser):
@@ -107,8 +102,8 @@ cdef class HttpParser(Parser):
             elif m.state == LOST:
                 if not self.found_again(asks, c):
                     break
-            elif m.state in (BODY_TAIL, CHUNK_TAIL, UNTIL_CLOSE):
-                self.read_tail(conn, is_orig, asks, c)
+            elif m.state in (BODY, CHUNK_DATA, UNTIL_CLOSE):
+                self.read_run(conn, is_orig, asks, c)
             elif not asks and m.state == START and self.is_simple():
                 self.begin_simple_answer(conn, is_orig)
             elif m.state == HEADERS:
@@ -229,7 +224,7 @@ cdef class HttpParser(Parser):
         else:
             weird(conn, b"missing_HTTP_uri")
         self.asking = d
-        self.begin_message(True)
+        self.begin_message(conn, True)
         self.simple = version.n == 0
         return Verdict.MORE
 
@@ -258,7 +253,7 @@ cdef class HttpParser(Parser):
         if not is_set(&d.record, FIRST_BYTE) and conn.ts > d.record.ts:
             put_number(&d.record, FIRST_BYTE, conn.ts - d.record.ts)
         put_number(&d.record, STATUS_CODE, code)
-        self.begin_message(False)
+        self.begin_message(conn, False)
         self.answered = not 100 <= code <= 199 or code == 101
         if 100 <= code <= 199:
             put_number(&d.record, INFO_CODE, code)
@@ -267,14 +262,14 @@ cdef class HttpParser(Parser):
         self.no_body = 100 <= code <= 199 or code == 204 or code == 304 or self.tunnel or method_is(d, b"HEAD", 4)
         return Verdict.MORE
 
-    cdef void begin_message(self, bint asks) noexcept nogil:
+    cdef void begin_message(self, Conn* conn, bint asks) noexcept nogil:
         cdef Message* m = &self.message[asks]
         m.state = HEADERS
-        m.chunked = m.has_length = m.gzip = m.encoded = False
-        m.tail_size = sizeof(m.tail)
+        m.chunked = m.has_length = False
         if not asks:
             self.websocket = self.h2c = False
-        m.length = m.body = 0
+        m.length = 0
+        begin_body(&m.body, policy(conn) & HTTP_SHA256 != 0)
 
     cdef bint is_simple(self) noexcept nogil:
         """The request that is to be answered next is one of HTTP/0.9."""
@@ -282,14 +277,13 @@ cdef class HttpParser(Parser):
 
     cdef void begin_simple_answer(self, Conn* conn, bint is_orig) noexcept nogil:
         """HTTP/0.9: all that the server says is the body (RFC 1945, 6)."""
-        self.begin_message(False)
-        self.message[False].state = UNTIL_CLOSE
+        self.begin_message(conn, False)
+        self.begin_run(False, UNTIL_CLOSE, ALL)
         self.answered = self.paired = True
         confirm(conn)
         keep_text(self.queue.first, VERSION, span(<const uint8_t*>b"0.9", 3))
         put_number(&self.queue.first.record, STATUS_CODE, 0)
         keep_text(self.queue.first, STATUS_MSG, span(<const uint8_t*>b"<empty>", 7))
-        skip(conn, is_orig, ALL)
 
     # ---- head ------------------------------------------------------------------------------------------------------
 
@@ -316,9 +310,9 @@ cdef class HttpParser(Parser):
         if known.meaning == WEBSOCKET_PROTOCOL_HEADER or known.meaning == WEBSOCKET_EXTENSIONS_HEADER:
             websocket_header(&self.upgrade, asks, known.meaning, value)
         if asks:
-            request_header(d, known, name, value)
+            request_header(d, policy(conn), known, name, value)
         else:
-            answer_header(d, known, name, value)
+            answer_header(d, policy(conn), known, name, value)
             if known.meaning == UPGRADE_HEADER:
                 self.websocket = equals_nocase(value, b"websocket", 9)
                 self.h2c = equals_nocase(value, b"h2c", 3)
@@ -345,8 +339,7 @@ cdef class HttpParser(Parser):
             elif m.has_length:
                 weird(conn, b"HTTP_length_and_chunked")
         elif meaning == CONTENT_ENCODING_HEADER:
-            m.encoded = not equals_nocase(value, b"identity", 8)
-            m.gzip = equals_nocase(value, b"gzip", 4) or equals_nocase(value, b"x-gzip", 6)
+            set_coding(&m.body, value)
 
     cdef void end_head(self, Conn* conn, bint is_orig, bint asks) noexcept nogil:
         """What follows the head (RFC 9112, 6.3)."""
@@ -356,53 +349,43 @@ cdef class HttpParser(Parser):
         elif m.chunked:
             m.state = CHUNK
         elif m.has_length and m.length:
-            self.begin_data(conn, is_orig, m, BODY, m.length)
+            expect(&m.body, m.length)
+            self.begin_run(asks, BODY, m.length)
         elif m.has_length or asks:
             self.end_message(conn, asks)
         else:
-            m.state = UNTIL_CLOSE
-            if not m.gzip:
-                skip(conn, is_orig, ALL)
+            self.begin_run(asks, UNTIL_CLOSE, ALL)
 
     # ---- body ------------------------------------------------------------------------------------------------------
 
-    cdef void begin_data(self, Conn* conn, bint is_orig, Message* m, State state, uint64_t size) noexcept nogil:
-        """Body bytes are swallowed, but for the last of a body in gzip."""
-        cdef uint32_t keep = sizeof(m.tail) if m.gzip else 0
-        if size < keep:
-            keep = <uint32_t>size
-        m.state, m.tail_size = state, keep
-        if size > keep:
-            skip(conn, is_orig, size - keep)
-        elif keep:
-            m.state = BODY_TAIL if state == BODY else CHUNK_TAIL
+    cdef void begin_run(self, bint asks, State state, uint64_t size) noexcept nogil:
+        """Body bytes follow."""
+        self.message[asks].state, self.message[asks].run = state, size
 
-    cdef void read_tail(self, Conn* conn, bint is_orig, bint asks, Cursor* c) noexcept nogil:
-        """The last bytes of a body or chunk in gzip, or all of one that ends with the connection."""
+    cdef void read_run(self, Conn* conn, bint is_orig, bint asks, Cursor* c) noexcept nogil:
+        """Takes what of a body is looked at; the engine swallows the rest."""
         cdef Message* m = &self.message[asks]
-        cdef uint8_t byte
-        while left(c) and (m.tail_size or m.state == UNTIL_CLOSE):
-            byte = u8(c)
-            m.tail[0], m.tail[1], m.tail[2], m.tail[3] = m.tail[1], m.tail[2], m.tail[3], byte
-            m.body += 1
-            if m.state != UNTIL_CLOSE:
-                m.tail_size -= 1
-        if m.state == UNTIL_CLOSE or m.tail_size:
+        cdef uint64_t n = wanted(&m.body, m.run)
+        cdef Span piece
+        if n == 0:
+            skip(conn, is_orig, to_skip(&m.body, m.run))
             return
-        if m.state == CHUNK_TAIL:
+        piece = take(c, <uint32_t>min(n, <uint64_t>left(c)))
+        take_body(&m.body, piece)
+        self.end_run(conn, asks, piece.n)
+
+    cdef void end_run(self, Conn* conn, bint asks, uint64_t n) noexcept nogil:
+        """``n`` more bytes of the body or chunk are there, or lost; what follows it when they were the last."""
+        cdef Message* m = &self.message[asks]
+        if m.run == ALL:
+            return
+        m.run -= n
+        if m.run:
+            return
+        if m.state == CHUNK_DATA:
             m.state = CHUNK_END
         else:
             self.end_message(conn, asks)
-
-    cdef uint64_t body_len(self, Draft* d, const Message* m, int encoded_field) noexcept nogil:
-        """What a body unpacks to, where gzip's end says so and that can be; else its length as transferred."""
-        cdef uint64_t size
-        if m.encoded and m.body:
-            put_number(&d.record, encoded_field, m.body)
-        if not m.gzip or m.body < SMALLEST_GZIP:
-            return m.body
-        size = m.tail[0] | <uint64_t>m.tail[1] << 8 | <uint64_t>m.tail[2] << 16 | <uint64_t>m.tail[3] << 24
-        return size if size <= m.body * MOST_PACKED else m.body
 
     cdef Verdict chunk_size(self, Conn* conn, bint is_orig, bint asks, Span said) noexcept nogil:
         """Hex digits, then perhaps extensions (RFC 9112, 7.1)."""
@@ -415,21 +398,22 @@ cdef class HttpParser(Parser):
         if not read_number(trimmed(digits), 16, &size) or size >> 62:
             return self.broken(conn)
         if size:
-            self.begin_data(conn, is_orig, m, CHUNK_DATA, size)
+            self.begin_run(asks, CHUNK_DATA, size)
         else:
             m.state = TRAILERS
         return Verdict.MORE
 
     cdef Verdict skipped(self, Conn* conn, bint is_orig, uint64_t seen, uint64_t missed) noexcept nogil:
+        """Lost bytes were transferred too; conn tells how many were missed."""
         cdef bint asks = is_orig == (self.client == 1)
         cdef Message* m = &self.message[asks]
-        m.body += seen + missed    # lost bytes were transferred too; conn tells how many were missed
-        if m.state == CHUNK_DATA:
-            m.state = CHUNK_TAIL if m.tail_size else CHUNK_END
-        elif m.state == BODY and m.tail_size:
-            m.state = BODY_TAIL
-        elif m.state == BODY or m.state == UNTIL_CLOSE:
-            self.end_message(conn, asks)
+        pass_body(&m.body, seen)
+        if missed:
+            miss_body(&m.body, missed)
+        if m.run != ALL and seen + missed >= to_skip(&m.body, m.run):
+            self.end_run(conn, asks, seen + missed)
+        elif m.state == UNTIL_CLOSE or (m.state == BODY and m.body.coding != GZIP):
+            self.end_message(conn, asks)           # the stream has ended
         return Verdict.MORE
 
     cdef void end_message(self, Conn* conn, bint asks) noexcept nogil:
@@ -438,15 +422,14 @@ cdef class HttpParser(Parser):
         m.state = START
         if asks:
             if self.asking != NULL:
-                put_number(&self.asking.record, REQUEST_BODY_LEN,
-                           self.body_len(self.asking, m, REQUEST_ENCODED_LEN))
+                tell_body(&m.body, self.asking, True, m.body.seen, True)
                 self.asking = NULL
                 if self.complete:
                     self.write_first(conn)
             return
         if d == NULL or not self.answered:
             return
-        put_number(&d.record, RESPONSE_BODY_LEN, self.body_len(d, m, RESPONSE_ENCODED_LEN))
+        tell_body(&m.body, d, False, m.body.seen, True)
         self.complete = d == self.asking
         if self.complete:
             return                 # the answer came before the end of its request, whose length is still to be told
@@ -475,31 +458,38 @@ cdef class HttpParser(Parser):
     cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
         """Outside of a body the framing is lost: the transaction is written as far as it is known."""
         cdef bint asks = is_orig == (self.client == 1)
+        cdef Message* m = &self.message[asks]
         if self.client == 0:
             return Verdict.MORE
-        if asks:
+        if m.state in (BODY, CHUNK_DATA, UNTIL_CLOSE) and n <= m.run:
+            miss_body(&m.body, n)
+            self.end_run(conn, asks, n)
+            return Verdict.MORE
+        if asks and self.asking != NULL:
+            tell_body(&m.body, self.asking, True, m.body.seen, False)
             self.asking = NULL
-        elif self.answered and self.queue.first != NULL and self.message[False].state != START:
-            put_number(&self.queue.first.record, RESPONSE_BODY_LEN, self.message[False].body)
+        elif not asks and self.answered and self.queue.first != NULL and m.state != START:
+            tell_body(&m.body, self.queue.first, False, m.body.seen, False)
             self.write_first(conn)
-        self.message[asks].state = LOST
-        self.message[asks].cut_line = False
+        m.state, m.cut_line = LOST, False
         return Verdict.MORE
 
     cdef Verdict eof(self, Conn* conn, bint is_orig) noexcept nogil:
-        """A body in gzip that ends with the connection ends here."""
+        """A body that ends with the connection ends here."""
         cdef bint asks = is_orig == (self.client == 1)
-        if self.message[asks].state == UNTIL_CLOSE and self.message[asks].gzip:
+        if self.message[asks].state == UNTIL_CLOSE:
             self.end_message(conn, asks)
         return Verdict.MORE
 
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         if self.asking != NULL:
-            put_number(&self.asking.record, REQUEST_BODY_LEN, self.body_so_far(conn, True))
+            tell_body(&self.message[True].body, self.asking, True, self.body_so_far(conn, True), False)
         if self.answered and self.queue.first != NULL and not self.complete:
-            put_number(&self.queue.first.record, RESPONSE_BODY_LEN, self.body_so_far(conn, False))
+            tell_body(&self.message[False].body, self.queue.first, False, self.body_so_far(conn, False), False)
         while self.queue.n:
             self.write_first(conn)
+        free_body(&self.message[0].body)
+        free_body(&self.message[1].body)
         free_draft(self.upgrade)
         self.upgrade = NULL
 
@@ -507,8 +497,8 @@ cdef class HttpParser(Parser):
         """Body bytes of the message that is under way, those of an unfinished skip included."""
         cdef bint is_orig = asks == (self.client == 1)
         if not conn.taps[is_orig].skipping:
-            return self.message[asks].body
-        return self.message[asks].body + conn.taps[is_orig].skip_seen + conn.taps[is_orig].skip_missed
+            return self.message[asks].body.seen
+        return self.message[asks].body.seen + conn.taps[is_orig].skip_seen + conn.taps[is_orig].skip_missed
 
     # ---- the queue -------------------------------------------------------------------------------------------------
 

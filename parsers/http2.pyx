@@ -14,7 +14,7 @@ from libc.stdlib cimport free
 from cext.buffer cimport Buffer, append, reserve
 from cext.cursor cimport (Cursor, Span, equals, left, part, pass_over, peek, span, starts, take, take_rest, u8, u16,
                           u24, u32, within)
-from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, need, skip, weird
+from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, need, policy, skip, weird
 from cext.record cimport (Draft, Drafts, free_draft, get_text, is_set, keep_text, new_draft, put_number, queue_draft,
                           unqueue_draft)
 from parsers.shared.http_headers cimport find_header
@@ -230,9 +230,9 @@ cdef class Http2Parser(Parser):
         cdef uint64_t code
         if peek_first(name) != c':':
             if asks:
-                request_header(d, find_header(name), name, value)
+                request_header(d, policy(conn), find_header(name), name, value)
             else:
-                answer_header(d, find_header(name), name, value)
+                answer_header(d, policy(conn), find_header(name), name, value)
         elif equals(name, b":method", 7):
             keep_text(d, METHOD, value)
         elif equals(name, b":path", 5):

@@ -106,6 +106,8 @@ def cloudmri() -> None:
               help="How long a hole in a TCP stream may last before it is given up.")
 @click.option("--sql", type=click.Choice(["text", "fingerprint"]), default="text", show_default=True,
               help="Write statements as sent, or without their values: no literal leaves the sensor.")
+@click.option("--http-headers", is_flag=True, help="Write all HTTP headers with their values; secret ones as ***.")
+@click.option("--http-sha256", is_flag=True, help="Write SHA-256 of HTTP bodies, unpacked; all of them are read then.")
 @click.option("--conn-interim", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="SECONDS",
               help="Write a conn record of a flow that goes on that often, too; 0: at its end alone.")
 @click.option("--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time.")
@@ -116,7 +118,7 @@ def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, 
            begin: int | None, end: int | None, explain: int | None, secrets: bool, seed: int,
            local_nets: tuple[str, ...], vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...], no_tunnels: bool,
            reorder_window: float, sql: Literal["text", "fingerprint"],
-           conn_interim: float, max_flows: int, quiet: bool, log_level: str,
+           http_headers: bool, http_sha256: bool, conn_interim: float, max_flows: int, quiet: bool, log_level: str,
            debug: bool) -> None:
     """Turn captures into records.
 
@@ -128,7 +130,8 @@ def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, 
         only=frozenset(only.split(",")) if only else None, format=form, by_kind=output != "-", secrets=secrets,
         tenant=tenant, filter=expression, begin=begin, end=end, seed=seed, local_nets=local_nets or PRIVATE,
         vxlan_ports=vxlan_ports, geneve_ports=geneve_ports, open_tunnels=not no_tunnels, max_flows=max_flows,
-        reorder_window=reorder_window, conn_interim=conn_interim, sql=sql)
+        reorder_window=reorder_window, conn_interim=conn_interim, sql=sql,
+        http_headers=http_headers, http_sha256=http_sha256)
     with told(debug):
         names = captures.find(list(files))
         if explain is not None:

@@ -43,6 +43,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     reorder_window: float = 0.25
     conn_interim: float = 0
     sql: Literal["text", "fingerprint"] = "text"
+    http_headers: bool = False
+    http_sha256: bool = False
 
 
 class Replay:
@@ -59,7 +61,8 @@ class Replay:
                       max_depth=options.max_depth, open_tunnels=options.open_tunnels)
         self.writer = Writer(decap, format=options.format, secrets=options.secrets, by_kind=options.by_kind,
                              only=options.only, seed=options.seed, tenant_names=tenants.names,
-                             is_local=local_test(options.local_nets), sql_shapes=options.sql == "fingerprint")
+                             is_local=local_test(options.local_nets), sql_shapes=options.sql == "fingerprint",
+                             http_headers=options.http_headers, http_sha256=options.http_sha256)
         self.worker = Worker(decap, self.writer,
                              filter=compile_filter(options.filter) if options.filter else None,
                              begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),

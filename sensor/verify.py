@@ -89,6 +89,11 @@ def asked(layer: Layer) -> list[str]:
     return shown(layer, "pgsql.query") if shown(layer, "pgsql.type") == ["Simple query"] else []
 
 
+def failed(layer: Layer) -> list[str]:
+    """Codes of errors; notices have some too."""
+    return shown(layer, "pgsql.code") if shown(layer, "pgsql.type") == ["Error"] else []
+
+
 def startup(parameter: str) -> Callable[[Layer], list[str]]:
     def read(layer: Layer) -> list[str]:
         if shown(layer, "pgsql.type") != ["Startup message"]:
@@ -134,7 +139,12 @@ def answered(layer: Layer) -> list[str]:
 
 
 def numbered(name: str) -> Callable[[Record], list[str]]:
-    return lambda record: [f"{record.get('trans_id', 0)} {one}" for one in own(name)(record)]
+    return lambda record: [f"{record.get('trans_id', 0)} {one}" for one in own(name)(record) if is_dns(record)]
+
+
+def is_dns(record: Record) -> bool:
+    """Neither a NetBIOS name nor multicast DNS, which tshark shows as protocols of their own."""
+    return record.get("id.resp_p") not in (137, 5353)
 
 
 # ---- HTTP/1 in order, HTTP/2 by stream -----------------------------------------------------------------------------
@@ -157,6 +167,7 @@ def their_stream(name: str) -> Callable[[Layer], list[str]]:
     return lambda layer: [f"{shown(layer, 'http2.streamid')[0]}: {one}" for one in shown(layer, name)]
 
 
+DNS = ("dns", "llmnr")
 HELLO = ("tls", "dtls", "quic")
 FIELDS = [
     Field("http.method", ("http",), seen("http.request.method"), version_1(own("method"))),
@@ -183,11 +194,11 @@ FIELDS = [
     Field("postgresql.frontend_arg", ("pgsql",), asked,
           lambda record: first("unmasked_arg", "frontend_arg")(record) if record.get("frontend") == "simple_query"
           else []),
-    Field("postgresql.sqlstate", ("pgsql",), seen("pgsql.code"), own("sqlstate")),
-    Field("dns.query", ("dns",), asked_name, numbered("query"), ordered=False),
-    Field("dns.rcode", ("dns",), of_answer("dns.flags.rcode"), numbered("rcode"), ordered=False),
-    Field("dns.answers", ("dns",), answered,
-          lambda record: [one for one in own("answers")(record) if is_address(one)], ordered=False),
+    Field("postgresql.sqlstate", ("pgsql",), failed, own("sqlstate")),
+    Field("dns.query", DNS, asked_name, numbered("query"), ordered=False),
+    Field("dns.rcode", DNS, of_answer("dns.flags.rcode"), numbered("rcode"), ordered=False),
+    Field("dns.answers", DNS, answered,
+          lambda record: [one for one in own("answers")(record) if is_dns(record) and is_address(one)], ordered=False),
 ]
 PACKETS = "conn.packets"           # of an end; counted, where the others are read
 KINDS = sorted({field.name.partition(".")[0] for field in FIELDS} | {"conn"})
@@ -273,7 +284,7 @@ def packets_of(path: str, decode_as: dict[str, str]) -> Iterator[Any]:
 
 def connection_of(layers: list[Layer]) -> tuple[Connection, tuple[str, int]] | None:
     """The innermost connection that a packet belongs to, and which end sent it; not one that an ICMP error quotes."""
-    proto, hosts, ports, network = "", ("", ""), (0, 0), ""
+    proto, hosts, ports, vnis = "", ("", ""), (0, 0), dict[str, str]()
     for layer in layers:
         name = layer.layer_name
         if name in ("ip", "ipv6"):
@@ -282,12 +293,13 @@ def connection_of(layers: list[Layer]) -> tuple[Connection, tuple[str, int]] | N
             proto, ports = name, (int(layer.srcport), int(layer.dstport))
         elif name in ("icmp", "icmpv6"):
             return None
-        elif name in ("vxlan", "geneve"):
-            network = f"VNI {int(shown(layer, name + '.vni')[0], 0)}"
+        elif name in ("vxlan", "geneve"):          # the outermost is the mirror session's
+            vnis.setdefault(name, shown(layer, name + ".vni")[0])
     if not proto:
         return None
     sender, other = (hosts[0], ports[0]), (hosts[1], ports[1])
-    return connect(proto, sender, other, network), sender
+    number = vnis.get("vxlan", vnis.get("geneve"))
+    return connect(proto, sender, other, "" if number is None else f"VNI {int(number, 0)}"), sender
 
 
 # ---- the comparison ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from sensor.verify import Connection, Disagreement, compare, verify
 from tests.builders import connection, pcap
 from tests.conftest import PCAPS, ROOT, need
 from tests.parsers.test_postgresql import DONE, LOGIN, READY, message
-from tests.test_cli import SENSOR, lines, sensor
+from tests.test_cli import SENSOR, sensor
 
 HTTP = str(ROOT / "pcaps/http/nginx-curl.pcap")
 HERE = Connection("tcp", ("10.0.0.1", 1025), ("10.0.0.2", 80), "VNI 7")
@@ -45,7 +45,7 @@ def test_a_disagreement_is_told_by_connection_field_and_packets(elsewhere: str) 
     need("tshark")
     done = sensor("verify", "--json", elsewhere)
     assert done.returncode == 1
-    told = {one["field"]: one for one in lines(done)}
+    told = {one["field"]: one for one in map(json.loads, done.stdout.splitlines())}
     assert set(told) == {"postgresql.user", "postgresql.database", "postgresql.frontend_arg"}
     assert told["postgresql.frontend_arg"]["cloudmri"] == ["select 1"]
     assert told["postgresql.frontend_arg"]["tshark"] == []

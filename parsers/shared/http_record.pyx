@@ -3,8 +3,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cext.cursor cimport (Cursor, Span, behind, byte_at, copy_span, equals_nocase, part, span, trimmed, until, within)
+from cext.parser cimport HTTP_HEADERS, SECRETS
 from cext.record cimport (Draft, Schema, keep_bytes, keep_item, keep_more, keep_text, lend_item, put_number,
                           put_text)
+from cext.text cimport whole_text
 from parsers.shared.http_headers cimport (AUTHORIZATION_HEADER, CONTENT_TYPE_HEADER, COOKIE_HEADER,
                                           GRPC_MESSAGE_HEADER, GRPC_STATUS_HEADER, HOST_HEADER, ORIGIN_HEADER,
                                           PROXY_HEADER, REFERER_HEADER, SET_COOKIE_HEADER, USER_AGENT_HEADER)
@@ -43,6 +45,15 @@ cdef int GRPC_SERVICE = HTTP.text("grpc_service", "Service that was called, of g
 cdef int GRPC_METHOD = HTTP.text("grpc_method", "Method that was called, of gRPC.", max=256)
 cdef int GRPC_STATUS = HTTP.count("grpc_status", "How that went: 0 is success.")
 cdef int GRPC_MESSAGE = HTTP.text("grpc_message", "Words to that.", max=1024)
+cdef int ORIG_MIME_TYPES = HTTP.texts("orig_mime_types", "Kind of file that the request's body is, by its first bytes.",
+                                      max=1)
+cdef int RESP_MIME_TYPES = HTTP.texts("resp_mime_types", "Kind of file that the answer's body is, likewise.", max=1)
+cdef int REQUEST_SHA256 = HTTP.text("request_sha256", "SHA-256 of the request's body without its Content-Encoding, of "
+                                    "whole bodies; when asked for (--http-sha256).", max=64)
+cdef int RESPONSE_SHA256 = HTTP.text("response_sha256", "The same of the answer's body.", max=64)
+cdef int REQUEST_HEADERS = HTTP.texts("request_headers", "Headers of the request as sent, NAME: value; when asked for "
+                                      "(--http-headers). Values of secret ones are ***.", max=128)
+cdef int RESPONSE_HEADERS = HTTP.texts("response_headers", "Headers of the answer, likewise.", max=128)
 cdef int AUTHORIZATION = HTTP.text("authorization", "Authorization header of the request.", max=4096, secret=True)
 cdef int COOKIE = HTTP.text("cookie", "Cookie header of the request.", max=4096, secret=True)
 cdef int SET_COOKIE = HTTP.text("set_cookie", "Set-Cookie headers of the answer.", max=4096, secret=True)
@@ -53,6 +64,7 @@ cdef enum:
     LONGEST_PROXIED = 1024
     LONGEST_NAME = 64              # of a header, in the lists of names
     LONGEST_BASIC = 4096
+    LONGEST_HEADER = 4096          # in the lists of headers
 
 
 cdef void keep_uri(Draft* d, Span said) noexcept nogil:
@@ -83,9 +95,12 @@ cdef void keep_uri(Draft* d, Span said) noexcept nogil:
         keep_text(d, ORIGINAL_URI, said)
 
 
-cdef void request_header(Draft* d, const Header* known, Span name, Span value) noexcept nogil:
-    """Keeps a header's name, and its value if that is a field; ``known`` is what find_header says of the name."""
+cdef void request_header(Draft* d, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil:
+    """Keeps a header's name, and its value if that is a field; ``known`` is what find_header says of the name, and
+    ``wishes`` are the operator's (policy)."""
     keep_name(d, CLIENT_HEADER_NAMES, known, name)
+    if wishes & HTTP_HEADERS:
+        keep_header(d, REQUEST_HEADERS, wishes, known, name, value)
     if known.meaning == HOST_HEADER:
         keep_text(d, HOST, value)
     elif known.meaning == USER_AGENT_HEADER:
@@ -115,10 +130,12 @@ cdef void split_grpc(Draft* d, Span path) noexcept nogil:
         keep_text(d, GRPC_METHOD, behind(path, at))
 
 
-cdef void answer_header(Draft* d, const Header* known, Span name, Span value) noexcept nogil:
+cdef void answer_header(Draft* d, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil:
     """The same of the answer."""
     cdef uint64_t code
     keep_name(d, SERVER_HEADER_NAMES, known, name)
+    if wishes & HTTP_HEADERS:
+        keep_header(d, RESPONSE_HEADERS, wishes, known, name, value)
     if known.meaning == CONTENT_TYPE_HEADER:
         keep_text(d, RESPONSE_CONTENT_TYPE, value)
     elif known.meaning == SET_COOKIE_HEADER:
@@ -150,6 +167,22 @@ cdef void keep_name(Draft* d, int field, const Header* known, Span name) noexcep
     for i in range(name.n):
         text[i] = upper(byte_at(name, i))
     keep_item(d, field, span(text, name.n))
+
+
+cdef void keep_header(Draft* d, int field, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil:
+    """``Name: value``, as it was sent; the value of a secret one only where secrets are written."""
+    cdef uint8_t text[LONGEST_HEADER]
+    cdef uint32_t n
+    if not wishes & SECRETS and (known.meaning == AUTHORIZATION_HEADER or known.meaning == COOKIE_HEADER
+                                 or known.meaning == SET_COOKIE_HEADER):
+        value = span(<const uint8_t*>b"***", 3)
+    name = part(name, 0, LONGEST_NAME)
+    n = name.n
+    copy_span(text, name)
+    text[n], text[n + 1] = c':', c' '
+    value = part(value, 0, whole_text(value.p, value.n, LONGEST_HEADER - n - 2))
+    copy_span(text + n + 2, value)
+    keep_item(d, field, span(text, n + 2 + value.n))
 
 
 cdef inline uint8_t upper(uint8_t byte) noexcept nogil:

@@ -1,0 +1,132 @@
+"""Content codings of HTTP, taken off by the libraries that browsers and servers use (RFC 9110, 8.4.1; 7932; 8878).
+
+Only what is looked at comes here.  Memory is bounded: every decoder gives its bytes in pieces.
+"""
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import brotli
+import zstandard
+
+PIECE = 1 << 16                    # bytes that a decoder gives at a time
+SLICE = 64                         # bytes that zstd gets at a time: it has no bound, but 4 bytes give 128 KiB at most
+WINDOW = 1 << 23                   # of zstd; what RFC 8878, 3.1.1.1.2, asks a decoder to bear
+MOST = 1 << 28                     # bytes of a body that are hashed
+
+
+class Decoder(Protocol):
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What ``data`` unpacks to.  Raises what the library raises on other bytes."""
+
+    def finished(self) -> bool:
+        """The end was reached."""
+
+
+class Plain:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        yield data
+
+    def finished(self) -> bool:
+        return True
+
+
+class Gzip:
+    def __init__(self, bits: int = 16 + zlib.MAX_WBITS) -> None:
+        self.unpacker = zlib.decompressobj(bits)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            yield self.unpacker.decompress(data, PIECE)
+            data = self.unpacker.unconsumed_tail
+
+    def finished(self) -> bool:
+        return self.unpacker.eof
+
+
+class Deflate:
+    """zlib's format as the standard has it, or raw as some servers send it (8.4.1.2); two bytes tell which."""
+
+    def __init__(self) -> None:
+        self.head, self.inside = b"", Gzip()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if len(self.head) < 2:
+            self.head = data = self.head + data
+            if len(data) < 2:
+                return
+            zlib_head = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0
+            self.inside = Gzip(zlib.MAX_WBITS if zlib_head else -zlib.MAX_WBITS)
+            self.head = data[:2]
+        yield from self.inside.feed(data)
+
+    def finished(self) -> bool:
+        return self.inside.finished()
+
+
+class Brotli:
+    def __init__(self) -> None:
+        self.unpacker = brotli.Decompressor()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        yield self.unpacker.process(data, output_buffer_limit=PIECE)
+        while not self.unpacker.can_accept_more_data():
+            yield self.unpacker.process(b"", output_buffer_limit=PIECE)
+
+    def finished(self) -> bool:
+        return bool(self.unpacker.is_finished())
+
+
+class Zstd:
+    def __init__(self) -> None:
+        self.unpacker = zstandard.ZstdDecompressor(max_window_size=WINDOW).decompressobj()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), SLICE):
+            yield self.unpacker.decompress(data[at:at + SLICE])
+
+    def finished(self) -> bool:
+        return self.unpacker.eof
+
+
+DECODERS: dict[str, Callable[[], Decoder]] = {
+    "": Plain,
+    "gzip": Gzip,
+    "deflate": Deflate,
+    "br": Brotli,
+    "zstd": Zstd,
+}
+
+
+def first_bytes(coding: str, data: bytes, n: int) -> bytes:
+    """The first ``n`` bytes, or less, that ``data`` unpacks to; none of a coding that is not known."""
+    plain = b""
+    if coding not in DECODERS:
+        return plain
+    for piece in DECODERS[coding]().feed(data):
+        plain += piece[:n]
+        if len(plain) >= n:
+            break
+    return plain[:n]
+
+
+class Hash:
+    """SHA-256 of a body as its reader gets it, without its coding."""
+
+    def __init__(self, coding: str) -> None:
+        self.decoder, self.digest, self.size = DECODERS[coding](), hashlib.sha256(), 0
+
+    def feed(self, data: bytes) -> None:
+        """Raises what the library raises on bytes that are not of the coding; ValueError for a body too large."""
+        for piece in self.decoder.feed(data):
+            self.digest.update(piece)
+            self.size += len(piece)
+            if self.size > MOST:
+                raise ValueError("a body too large to hash")
+
+    def finish(self) -> str:
+        """Raises ValueError where the coding has not come to its end."""
+        if not self.decoder.finished():
+            raise ValueError("a body that ends too early")
+        return self.digest.hexdigest()

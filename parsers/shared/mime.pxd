@@ -1,0 +1,5 @@
+"""What kind of file begins so."""
+from cext.types cimport Span
+
+
+cdef Span mime_of(Span head) noexcept nogil
