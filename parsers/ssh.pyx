@@ -1,9 +1,11 @@
 """SSH: who is talking, what they agreed on, whether a login came through (RFC 4253, RFC 4252).
 
-Banners and key exchange are in clear.  After NEWKEYS only the sizes of the server's segments are looked at: Zeek's
-inference of authentication.  One record a connection, written at a successful login or at the end.
+Banners and key exchange are in clear.  After NEWKEYS only the sizes of the server's segments are looked at: with the
+cipher and the MAC known, the acceptance of the service and a success have one size each; else Zeek's inference from
+their difference is all there is.  One record a connection, written at a successful login or at the end.
 
     each side   BANNER ──▶ PACKETS ── NEWKEYS ──▶ ENCRYPTED
+    server      … ──▶ SERVICE_ACCEPT ──▶ (failures, other answers) ──▶ success
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -14,6 +16,7 @@ from cext.parser cimport (ALL, Conn, Match, Parser, Reason, Verdict, ask, confir
                           weird)
 from cext.record cimport (Draft, Schema, free_draft, get_text, is_set, keep_bytes, keep_more, keep_text, new_draft,
                           put_number, put_word)
+from parsers.shared.ssh_sizes cimport Suite, suite_of, wire_size
 
 from cext.parser import register
 
@@ -21,6 +24,8 @@ cdef Schema SSH = Schema("ssh", "SSH connections.")
 cdef int VERSION = SSH.count("version", "Protocol version of both sides: 1, 2, or 0 where they do not fit.")
 cdef int AUTH_SUCCESS = SSH.bool("auth_success", "A login came through, inferred from sizes; unset: it cannot be told.")
 cdef int AUTH_ATTEMPTS = SSH.count("auth_attempts", "Attempts to log in, inferred from sizes.")
+cdef int AUTH_CONFIDENCE = SSH.text("auth_confidence", "high: sizes are those that cipher and MAC give; low: from how "
+                                    "they differ.", max=8)
 cdef int CLIENT = SSH.text("client", "Identification line of the client.", max=255)
 cdef int SERVER = SSH.text("server", "Identification line of the server.", max=255)
 cdef int CIPHER_ALG = SSH.text("cipher_alg", "Encryption algorithm agreed on.", max=256)
@@ -47,6 +52,9 @@ cdef enum:
     ZEEK_CUTS_AT = 32              # characters of a fingerprint
     OWN_PORT = 22
     SUCCESS_IS_SMALLER = 16        # USERAUTH_SUCCESS against SERVICE_ACCEPT, in bytes of a segment (Zeek)
+    ACCEPT_PAYLOAD = 17            # SERVICE_ACCEPT with "ssh-userauth" (RFC 4253, 10)
+    SUCCESS_PAYLOAD = 1            # USERAUTH_SUCCESS (RFC 4252, 5.1)
+    DROPBEAR_PADS_TO = 16
 
 cdef enum Message:                 # RFC 4250, 4.1.2
     KEXINIT = 20
@@ -58,6 +66,20 @@ cdef enum State:                   # what a side waits for
     BANNER
     PACKETS
     ENCRYPTED
+
+cdef enum Login:                   # what is known of it
+    UNKNOWN
+    FAILED
+    CAME_THROUGH
+
+
+cdef struct Guess:                 # by sizes of the server's segments
+    uint32_t accept                # of its answer to the service request
+    uint32_t failure               # of a failure
+    uint32_t last                  # of its last answer
+    uint32_t attempts
+    Login login
+
 
 cdef enum:                         # order of the name lists in a KEXINIT
     KEX_LIST, HOST_KEY_LIST, CIPHER_TO_SERVER, CIPHER_TO_CLIENT, MAC_TO_SERVER, MAC_TO_CLIENT, COMPRESSION_TO_SERVER
@@ -73,9 +95,9 @@ cdef class SshParser(Parser):
     cdef bint client_is_resp
     cdef bint known                # which side is the client
     cdef Span lists[2][LISTS]      # by "is it the client?"; kept by the draft
-    cdef uint32_t accept_size      # of the server's answer to the service request
-    cdef uint32_t failure_size     # of its answer to the first attempt
-    cdef uint32_t attempts
+    cdef Suite suite               # of what the server sends
+    cdef Guess exact               # by the sizes that the suite gives
+    cdef Guess rough               # by how sizes differ (Zeek)
     cdef uint32_t segments
 
     cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
@@ -179,6 +201,7 @@ cdef class SshParser(Parser):
             self.kexinit(conn, client, m)
         elif kind == NEWKEYS:
             self.state[client] = ENCRYPTED
+            self.suite = suite_of(self.agreed(CIPHER_TO_CLIENT), self.agreed(MAC_TO_CLIENT))
         elif not client and kind == (KEX_GEX_REPLY if is_group_exchange(kex) else KEXDH_REPLY):
             self.host_key(conn, take(m, u32(m)))
 
@@ -283,20 +306,42 @@ cdef class SshParser(Parser):
             skip(conn, is_orig, ALL)
             return Verdict.MORE
         self.segments += 1
-        if self.segments > MOST_SEGMENTS or not equals(get_text(&self.draft.record, COMPRESSION_ALG), b"none", 4):
+        if self.segments > MOST_SEGMENTS or not self.is_plain():
             skip(conn, is_orig, ALL)
-        elif not self.accept_size:
-            self.accept_size = size
-        elif size + SUCCESS_IS_SMALLER == self.accept_size:
-            self.attempts += 1
-            put_number(&self.draft.record, AUTH_SUCCESS, True)
+            return Verdict.MORE
+        if self.suite.block:
+            self.learn_exactly(size)
+        if self.rough.login != CAME_THROUGH:
+            learn_roughly(&self.rough, size)
+        if self.exact.login == CAME_THROUGH or (not self.suite.block and self.rough.login == CAME_THROUGH):
             return Verdict.DONE
-        elif not self.failure_size:
-            self.failure_size = size
-        elif size == self.failure_size:
-            self.attempts += 1
-            put_number(&self.draft.record, AUTH_SUCCESS, False)
         return Verdict.MORE
+
+    cdef Span agreed(self, int what) noexcept nogil:
+        return first_common(self.lists[True][what], self.lists[False][what])
+
+    cdef bint is_plain(self) noexcept nogil:
+        """Nothing is compressed while the login is under way."""
+        cdef Span said = self.agreed(COMPRESSION_TO_CLIENT)
+        return equals(said, b"none", 4) or equals(said, b"zlib@openssh.com", 16)
+
+    cdef void learn_exactly(self, uint32_t size) noexcept nogil:
+        cdef Guess* g = &self.exact
+        if not g.accept:
+            if size == wire_size(&self.suite, ACCEPT_PAYLOAD, 0):
+                g.accept = size    # what comes before it is an extension (RFC 8308)
+        elif size == wire_size(&self.suite, SUCCESS_PAYLOAD, 0) or (
+                size == wire_size(&self.suite, SUCCESS_PAYLOAD, DROPBEAR_PADS_TO)):
+            g.attempts += 1
+            g.login = CAME_THROUGH
+        else:
+            learn_failure(g, size, self.asks_for_none())
+
+    cdef bint asks_for_none(self) noexcept nogil:
+        """The client's first request is of the method "none", to learn which there are (RFC 4252, 5.2); that it fails
+        is no failed attempt.  Libraries go straight to what they were told to try."""
+        cdef Span said = get_text(&self.draft.record, CLIENT)
+        return not equals(part(said, 8, 6), b"libssh", 6) and not equals(part(said, 8, 8), b"paramiko", 8)
 
     cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
         return Verdict.DONE
@@ -305,11 +350,21 @@ cdef class SshParser(Parser):
         if self.draft == NULL:
             return
         if is_set(&self.draft.record, CLIENT) or is_set(&self.draft.record, SERVER):
-            put_number(&self.draft.record, AUTH_ATTEMPTS, self.attempts)
+            self.put_login(&self.exact if self.exact.accept else &self.rough)
             self.set_direction(conn)
             emit_draft(conn, self.draft)
         free_draft(self.draft)
         self.draft = NULL
+
+    cdef void put_login(self, const Guess* g) noexcept nogil:
+        put_number(&self.draft.record, AUTH_ATTEMPTS, g.attempts)
+        if g.login == UNKNOWN:
+            return
+        put_number(&self.draft.record, AUTH_SUCCESS, g.login == CAME_THROUGH)
+        if g == &self.exact:
+            put_word(&self.draft.record, AUTH_CONFIDENCE, b"high", 4)
+        else:
+            put_word(&self.draft.record, AUTH_CONFIDENCE, b"low", 3)
 
     cdef void set_direction(self, Conn* conn) noexcept nogil:
         cdef bint from_here = is_local(conn, &conn.flow.orig_h), to_here = is_local(conn, &conn.flow.resp_h)
@@ -317,6 +372,31 @@ cdef class SshParser(Parser):
             put_word(&self.draft.record, DIRECTION, b"OUTBOUND", 8)
         elif to_here and not from_here:
             put_word(&self.draft.record, DIRECTION, b"INBOUND", 7)
+
+
+cdef void learn_roughly(Guess* g, uint32_t size) noexcept nogil:
+    """Zeek's inference: the first size is that of SERVICE_ACCEPT, the next that of a failure."""
+    if not g.accept:
+        g.accept = size
+    elif size + SUCCESS_IS_SMALLER == g.accept:
+        g.attempts += 1
+        g.login = CAME_THROUGH
+    elif not g.failure:
+        g.failure = size
+    elif size == g.failure:
+        g.attempts += 1
+        g.login = FAILED
+
+
+cdef void learn_failure(Guess* g, uint32_t size, bint asks_for_none) noexcept nogil:
+    """Failures have one size; what else is answered (a key that may be tried, a question) has others."""
+    if size == g.failure or size == g.last or (not g.failure and not asks_for_none):
+        g.attempts += 1
+        g.login = FAILED
+        g.failure = size
+    elif not g.failure:
+        g.failure = size
+    g.last = size
 
 
 cdef bint is_group_exchange(Span kex) noexcept nogil:

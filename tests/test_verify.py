@@ -70,7 +70,7 @@ def test_values_are_compared_like_the_lines_of_a_file() -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["README.md"], "is no capture"),
+        ([__file__], "is no capture"),
         ([HTTP, "--only", "htpt"], "did you mean 'http'?"),
         ([HTTP, "-d", "8080"], "udp.port==4433,dtls"),
         ([HTTP, "-d", "no.such==1,http"], "see: tshark -d no.such==1,http"),

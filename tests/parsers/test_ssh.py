@@ -20,9 +20,12 @@ def text(value: bytes) -> bytes:
 
 
 def kexinit(
-    kex: bytes = b"curve25519-sha256,ecdh-sha2-nistp256", up: bytes = b"aes128-ctr", down: bytes = b"aes128-ctr"
+    kex: bytes = b"curve25519-sha256,ecdh-sha2-nistp256",
+    up: bytes = b"aes128-ctr",
+    down: bytes = b"aes128-ctr",
+    mac: bytes = b"hmac-sha2-256",
 ) -> bytes:
-    lists = [kex, b"ssh-ed25519", up, down, b"hmac-sha2-256", b"hmac-sha2-256", b"none", b"none", b"", b""]
+    lists = [kex, b"ssh-ed25519", up, down, mac, mac, b"none", b"none", b"", b""]
     return packet(b"\x14" + bytes(16) + b"".join(map(text, lists)) + bytes(5))
 
 
@@ -121,7 +124,7 @@ def login(*sizes: int) -> Record:
 def test_a_login_is_inferred_from_sizes() -> None:
     """SERVICE_ACCEPT 44, a failure 76, another of that size, then a success that is 16 smaller than the first."""
     got = login(44, 76, 76, 28)
-    assert (got["auth_success"], got["auth_attempts"]) == (True, 2)
+    assert (got["auth_success"], got["auth_attempts"], got["auth_confidence"]) == (True, 2, "low")
 
 
 def test_failed_logins_are_counted() -> None:
@@ -137,3 +140,38 @@ def test_a_bad_packet_ends_the_parsing_with_what_is_known() -> None:
     got = whole((True, CLIENT), (False, SERVER), (True, b"\xff" * 40))
     assert got.one("ssh")["version"] == 2
     assert got.of("weird")[0]["name"] == "ssh_bad_packet"
+
+
+AES = b"aes128-ctr"
+GCM = b"aes256-gcm@openssh.com"
+CHACHA = b"chacha20-poly1305@openssh.com"
+
+
+@pytest.mark.parametrize(
+    ("cipher", "mac", "sizes", "want"),
+    [
+        (AES, b"hmac-sha2-256", (64, 80, 48), (True, 1)),
+        (AES, b"hmac-sha2-256-etm@openssh.com", (68, 68, 52), (True, 1)),
+        (GCM, b"", (52, 52, 52, 36), (True, 2)),
+        (CHACHA, b"", (44, 52, 28), (True, 1)),
+        (CHACHA, b"", (44, 52, 36), (True, 1)),  # Dropbear
+        (b"3des-cbc", b"hmac-sha1", (52, 60, 36), (True, 1)),
+        (AES, b"umac-64@openssh.com", (40, 56, 56, 56), (False, 2)),
+        (CHACHA, b"", (116, 44, 52, 52), (False, 1)),  # an extension comes first
+        (CHACHA, b"", (44, 52, 100, 28), (True, 1)),  # a key may be tried
+        (CHACHA, b"", (44, 400, 52, 52, 52), (False, 2)),  # a banner in front of the first failure
+        (CHACHA, b"", (44,), (None, 0)),
+        (CHACHA, b"", (44, 52), (None, 0)),  # the failure of "none" is no attempt
+    ],
+)
+def test_sizes_are_those_that_cipher_and_mac_give(
+    cipher: bytes, mac: bytes, sizes: tuple[int, ...], want: tuple[bool | None, int]
+) -> None:
+    """As measured on OpenSSH and Dropbear servers (tests/truth/test_ssh.py)."""
+    lists = kexinit(up=cipher, down=cipher, mac=mac or b"hmac-sha2-256")
+    turns: Turns = [(True, CLIENT), (False, SERVER), (True, lists), (False, lists), (False, NEWKEYS), (True, NEWKEYS)]
+    for size in sizes:
+        turns += [(True, bytes(40)), (False, bytes(size))]
+    got = ssh(*turns)
+    assert (got.get("auth_success"), got["auth_attempts"]) == want
+    assert got.get("auth_confidence") == (None if want[0] is None else "high")

@@ -7,6 +7,7 @@ tcpdump writes what the target of a cloud's traffic mirroring would see.
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,14 @@ def need_lab(*programs: str) -> None:
     if os.geteuid():
         cannot("needs root, for network namespaces")
     need("ip", "nft", "tcpdump", "ethtool", *programs)
+
+
+@contextlib.contextmanager
+def workshop() -> Iterator[Path]:
+    """A directory that servers of other users may enter; pytest's own is its user's alone."""
+    with tempfile.TemporaryDirectory(prefix="cloudmri-lab-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 class Lab:

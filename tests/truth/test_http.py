@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Record, Run
-from tests.truth.lab import SERVER, Lab, need_lab
+from tests.truth.lab import SERVER, Lab, need_lab, workshop
 
 CONFIG = """
 daemon off; worker_processes 1; pid {work}/pid; error_log {work}/error.log;
@@ -73,24 +71,19 @@ Truth = tuple[list[Record], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
+def truth() -> Truth:
     need_lab("nginx", "curl")
-    work = tmp_path_factory.mktemp("http")
-    work.parent.chmod(0o755)
-    work.parent.parent.chmod(0o755)
-    (work / "www").mkdir()
-    for name, data in FILES.items():
-        (work / "www" / name).write_bytes(data)
-    (work / "nginx.conf").write_text(CONFIG.format(work=work, server=SERVER))
-    for path in [work / "www", *(work / "www").iterdir()]:
-        path.chmod(0o755)
-    os.chmod(work, 0o777)
-    with Lab(work) as lab:
+    with workshop() as work, Lab(work) as lab:
+        work.chmod(0o777)  # nginx drops its rights
+        (work / "www").mkdir()
+        for name, data in FILES.items():
+            (work / "www" / name).write_bytes(data)
+        (work / "nginx.conf").write_text(CONFIG.format(work=work, server=SERVER))
         lab.server("nginx", "-c", str(work / "nginx.conf"), ready=80)
         with lab.record() as seen:
             talk(lab)
         records = Run(seen.read_bytes(), secrets=True, http_sha256=True).of("http")
-    yield records, [json.loads(line) for line in (work / "access.log").read_text().splitlines()]
+        return records, [json.loads(line) for line in (work / "access.log").read_text().splitlines()]
 
 
 def test_every_request_that_nginx_logged_is_told_and_no_other(truth: Truth) -> None:

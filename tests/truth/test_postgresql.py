@@ -7,14 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Record, Run, cannot
-from tests.truth.lab import SERVER, Lab, need_lab
+from tests.truth.lab import SERVER, Lab, need_lab, workshop
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SETTINGS = f"""
@@ -67,19 +66,16 @@ class Database:
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Record], list[dict[str, Any]], list[Any]]]:
+def truth() -> "Truth":
     """The records, what the drivers told, and the server's log."""
     need_lab("psql", "openssl", "su")
     if not PROGRAMS:
         cannot("needs a PostgreSQL server")
-    work = tmp_path_factory.mktemp("postgresql")
-    work.parent.chmod(0o755)
-    work.parent.parent.chmod(0o755)
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=db.test", "-keyout",
-         work / "server.key", "-out", work / "server.crt"], check=True, capture_output=True,
-    )  # fmt: skip
-    with Lab(work) as lab:
+    with workshop() as work, Lab(work) as lab:
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=db.test", "-keyout",
+             work / "server.key", "-out", work / "server.crt"], check=True, capture_output=True,
+        )  # fmt: skip
         database = Database(lab)
         with lab.record() as seen:
             told = lab.client(sys.executable, str(Path(__file__).with_name("postgresql_clients.py")), SERVER).stdout
@@ -91,7 +87,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Recor
             while "on" not in database.sql("show ssl"):  # the server takes its time
                 time.sleep(0.1)
             psql(lab, "taken", "require", "select 2")
-        yield (
+        return (
             Run(seen.read_bytes(), secrets=True).of("postgresql"),
             [json.loads(line) for line in told.splitlines()],
             database.log(),
