@@ -121,3 +121,14 @@ def test_no_marker_of_unfinished_work() -> None:
     words = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "X" * 3 + r"\b")))
     for path in [*CYTHON, *PYTHON]:
         assert not words.search(path.read_text()), path
+
+
+def test_every_oddity_is_in_the_list_of_oddities() -> None:
+    said = {
+        name
+        for path in CYTHON
+        for call in re.findall(r"\b(?:weird|odd)\(conn, (b\"[^)]*)\)", path.read_text())
+        for name in re.findall(r'b"(\w+)"', call)
+    }
+    told = re.findall(r"^\| `(\w+)`", (ROOT / "docs/weird.md").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(said)
