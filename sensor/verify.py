@@ -6,9 +6,11 @@
 Both sides are brought to the same shape, a list of values for each connection and field; lists that differ are
 compared as diff(1) compares lines.  docs/verify.md says where the two are known to differ.
 """
+import asyncio
 import difflib
 import hashlib
 import ipaddress
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -267,10 +269,15 @@ def packets_of(path: str, decode_as: dict[str, str]) -> Iterator[Any]:
             from pyshark.tshark.tshark import TSharkNotFoundException
     except ImportError as error:
         raise UsageError("verify needs pyshark: pip install 'cloudmri[verify]'") from error
+    loop = asyncio.new_event_loop()                # pyshark's own would leave a signal handler behind
+    if sys.version_info < (3, 12):                 # later ones do so themselves; other watchers lose exit codes
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(loop)
+        asyncio.set_child_watcher(watcher)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            packets = pyshark.FileCapture(path, keep_packets=False, decode_as=decode_as,
+            packets = pyshark.FileCapture(path, keep_packets=False, decode_as=decode_as, eventloop=loop,
                                           override_prefs={"tcp.reassemble_out_of_order": "TRUE"})
             yield from packets
             packets.close()
@@ -280,6 +287,8 @@ def packets_of(path: str, decode_as: dict[str, str]) -> Iterator[Any]:
         packets._running_processes.clear()         # else it complains once more when it is collected
         words = " ".join(f"-d {port},{protocol}" for port, protocol in decode_as.items())
         raise CaptureError(f"tshark cannot read it to the end; see: tshark {words} -r {path}") from error
+    finally:
+        loop.close()
 
 
 def connection_of(layers: list[Layer]) -> tuple[Connection, tuple[str, int]] | None:

@@ -24,7 +24,7 @@ HTTP = {"http", "http2", "websocket"}
 KINDS = [p["name"] for p in protocols() if not p["python"] and p["schema"] and "tcp" in p["transport"]]
 # fields that are read off segment sizes or times, and so change with the segmentation
 INFERRED = {
-    "ssh": ("auth_success", "auth_attempts"),
+    "ssh": ("auth_success", "auth_attempts", "auth_confidence"),
     "http": ("time_to_first_byte", "duration"),
     "http2": ("time_to_first_byte", "duration"),
     "websocket": ("time_to_first_byte", "duration"),

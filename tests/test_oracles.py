@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import dpkt
-import pyshark
 import pytest
 from scapy.all import IP, TCP, UDP, rdpcap
 
@@ -111,19 +110,3 @@ def test_tshark_reads_the_same_fingerprints(name: str) -> None:
     got = [(r["server_name"], r["ja3"]) for r in Run(capture.read_bytes()).of("ssl")]
     assert got
     assert set(got) <= {tuple(one) for one in shown}
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyshark's, of asyncio
-def test_pyshark_reads_the_same_statements() -> None:
-    need("tshark")
-    capture = ROOT / "pcaps/postgresql/psql-simple.pcap"
-    want = []
-    with pyshark.FileCapture(str(capture), display_filter='pgsql.type == "Simple query"') as packets:
-        for packet in packets:
-            want.append(packet.pgsql.query)
-    got = [
-        r["unmasked_arg"] if "unmasked_arg" in r else r["frontend_arg"]
-        for r in Run(capture.read_bytes(), secrets=True).of("postgresql")
-        if r.get("frontend") == "simple_query"
-    ]
-    assert got == want

@@ -6,7 +6,7 @@ that they compare with Zeek's.  What one part of a certificate hides by being br
 import hashlib
 import ipaddress
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509 import ExtensionNotFound
 from cryptography.x509.oid import ExtensionOID
+
+from parsers.shared import x509_lenient
 
 MOST_CACHED = 1024                               # with their bytes: some 100 MB when somebody fills it on purpose
 LONGEST_CERTIFICATE = 32768                      # bytes; real ones, with a hundred names, have 8,000
@@ -87,7 +89,7 @@ def describe(der: bytes) -> Certificate:
                 raise ValueError
             certificate = x509.load_der_x509_certificate(der)
         except Exception:
-            return Certificate(*digests, odd="x509_unreadable")
+            return describe_leniently(der, digests)
         for part in (read_identity, read_validity, read_algorithms, read_key, read_constraints, read_alternatives):
             try:
                 part(certificate, fields)
@@ -97,6 +99,21 @@ def describe(der: bytes) -> Certificate:
         if not names:
             names = common_names(certificate)
     return Certificate(*digests, fields, tuple(names), odd)
+
+
+def describe_leniently(der: bytes, digests: tuple[str, str]) -> Certificate:
+    """What can be read of a certificate that cryptography does not accept."""
+    if len(der) > LONGEST_CERTIFICATE:
+        return Certificate(*digests, odd="x509_unreadable")
+    fields, common = x509_lenient.read(der, spell_rdns, KEY_ALGORITHMS, SIGNATURES)
+    for name in ("certificate.not_valid_before", "certificate.not_valid_after"):
+        if name in fields:
+            fields[name] = bounded(fields[name])
+    for name in ("certificate.subject", "certificate.issuer"):
+        if name in fields:
+            fields[name] = fields[name][:LONGEST_NAME]
+    names = [str(name).lower() for name in fields.get("san.dns", [])][:MOST_NAMES] or common[:MOST_NAMES]
+    return Certificate(*digests, fields, tuple(names), UNREADABLE if fields else "x509_unreadable")
 
 
 Part = Callable[[x509.Certificate, dict[str, Any]], None]
@@ -183,8 +200,13 @@ def common_names(certificate: x509.Certificate) -> list[str]:
 
 def spell(name: x509.Name) -> str:
     """RFC 2253 as OpenSSL writes it: last part first, bytes beyond ASCII and control characters as ``\\XX``."""
-    return ",".join("+".join(f"{ATTRIBUTES.get(part.oid.dotted_string, part.oid.dotted_string)}={escape(part.value)}"
-                             for part in reversed(list(rdn))) for rdn in reversed(name.rdns))
+    return spell_rdns([[(part.oid.dotted_string, part.value) for part in rdn] for rdn in name.rdns])
+
+
+def spell_rdns(rdns: Sequence[Sequence[tuple[str, str | bytes]]]) -> str:
+    """The same of attributes as pairs of object number and value."""
+    return ",".join("+".join(f"{ATTRIBUTES.get(number, number)}={escape(value)}" for number, value in reversed(rdn))
+                    for rdn in reversed(rdns))
 
 
 def escape(value: str | bytes) -> str:

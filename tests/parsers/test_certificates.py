@@ -9,6 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parsers.shared.x509 import describe, escape
 from tests.builders import START, Turns, connection
@@ -156,3 +158,42 @@ def test_lengths_that_lie_are_borne() -> None:
     lie = chain(certificate(EC))[:4] + b"\xff\xff\xff" + struct.pack(">I", 0xFFFFFFFF)
     message = b"\x0b" + (len(lie) - 4).to_bytes(3, "big") + lie[4:]
     run(connection([(False, record(server_hello(0x0303, 0xC02B, []) + message))], dport=443).frames()).one("conn")
+
+
+def broken(der: bytes) -> bytes:
+    """A certificate that cryptography refuses: its version is one that there is not."""
+    at = der.index(b"\xa0\x03\x02\x01\x02")
+    return der[: at + 4] + b"\x07" + der[at + 5 :]
+
+
+def test_of_what_no_parser_accepts_the_parts_are_told() -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    subject = [(OID.COUNTRY_NAME, "DE"), (OID.ORGANIZATION_NAME, "Grün, Tee"), (OID.COMMON_NAME, "leaf.test")]
+    der = certificate(key, "a.test", "*.b.test", subject=subject)
+    with pytest.raises(x509.InvalidVersion):
+        x509.load_der_x509_certificate(broken(der))
+    whole, found = describe(der), describe(broken(der))
+    assert found.odd == "x509_unreadable_part"
+    same = {name: value for name, value in whole.fields.items() if not name.startswith("basic_constraints")}
+    assert found.fields == same | {"certificate.version": 8}
+    assert found.names == whole.names == ("a.test", "*.b.test")
+
+
+def test_of_elliptic_keys_too() -> None:
+    found = describe(broken(certificate(ec.generate_private_key(ec.SECP256R1()))))
+    assert (found.fields["certificate.key_type"], found.fields["certificate.key_length"]) == ("ecdsa", 256)
+    assert found.names == ("leaf.test",)
+
+
+@given(st.data())
+def test_any_change_of_a_certificate_is_borne(data: st.DataObject) -> None:
+    der = bytearray(MADE)
+    for _ in range(data.draw(st.integers(1, 4))):
+        der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    found = describe(bytes(der[: data.draw(st.integers(1, len(der)))]))
+    assert found.fingerprint
+    assert all(isinstance(name, str) for name in found.names)
+    assert all(value == value for value in found.fields.values())
+
+
+MADE = certificate(ec.generate_private_key(ec.SECP256R1()), "a.test")
