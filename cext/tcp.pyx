@@ -315,6 +315,8 @@ cdef const char* tcp_conn_state(const Flow* f) noexcept nogil:
             return b"REJ"
         return b"RSTRH" if orig_idle else b"RSTR"
     if o.state == RESET:
+        if o.before == INACTIVE and r.state == INACTIVE:
+            return b"OTH"          # nothing was there to reset
         return b"RSTOS0" if resp_idle else b"RSTO"
     if r.state == CLOSED and o.state == CLOSED:
         return b"SF"

@@ -223,8 +223,8 @@ cdef class Worker:
     cdef bint flips(self, const Packet* p) noexcept nogil:
         """True when the sender of a flow's first packet is the responder: its port is a server's (Zeek's rules)."""
         if p.proto == IPPROTO_TCP:
-            if p.flags & SYN:
-                return p.flags & ACK != 0      # an answer to a SYN: its sender is the responder
+            if p.flags & SYN:      # an answer to a SYN comes from the responder, unless the ports speak against it
+                return p.flags & ACK != 0 and (self.is_server_port(p, p.sport) or not self.is_server_port(p, p.dport))
         elif p.proto != IPPROTO_UDP:
             return False
         if not self.is_server_port(p, p.sport):

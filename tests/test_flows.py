@@ -33,12 +33,21 @@ def flags(*sent: tuple[bool, int], **ends: object) -> Run:
         ([(False, SYN | ACK), (False, RST)], "RSTRH", "^hr"),
         ([(False, SYN | ACK), (False, FIN)], "SHR", "^hf"),
         ([(True, ACK)], "OTH", "A"),
+        ([(True, RST)], "OTH", "R"),
     ],
 )
 def test_conn_state_and_history_are_zeeks(sent: list[tuple[bool, int]], state: str, history: str) -> None:
     conn = flags(*sent).one("conn")
     assert (conn["conn_state"], conn["history"]) == (state, history)
     assert conn["id.orig_p"] == 40000
+
+
+def test_a_syn_ack_towards_a_servers_port_is_its_clients() -> None:
+    """Of a scan; the sender of any other is the responder (Zeek)."""
+    conn = flags((True, SYN | ACK), dport=80).one("conn")
+    assert (conn["id.orig_p"], conn["id.resp_p"], conn["history"]) == (40000, 80, "H")
+    conn = flags((True, SYN | ACK), dport=45000).one("conn")
+    assert (conn["id.orig_p"], conn["id.resp_p"], conn["history"]) == (45000, 40000, "^h")
 
 
 def test_conn_counts_packets_bytes_and_time() -> None:
