@@ -14,33 +14,46 @@ from cext.text cimport put_hex
 from cext.types cimport Addr, is_v4, span
 
 cdef Schema CONN = Schema("conn", "Who talked with whom, for how long, and how much.")
-cdef int PROTO = CONN.text("proto", "Transport protocol: tcp, udp, icmp, or unknown_transport.")
-cdef int SERVICE = CONN.text("service", "Protocols confirmed in the flow, by what both sides say, with commas between.")
-cdef int DURATION = CONN.interval("duration", "From the first packet to the last that counts.")
+cdef int PROTO = CONN.text("proto", "Transport protocol: tcp, udp, icmp, or unknown_transport.",
+                           source="RFC 791, 3.1; RFC 8200, 3")
+cdef int SERVICE = CONN.text("service", "Protocols confirmed in the flow, by what both sides say, with commas between.",
+                             source="content")
+cdef int DURATION = CONN.interval("duration", "From the first packet to the last that counts.", source="packet times")
 cdef int ORIG_BYTES = CONN.count("orig_bytes", "Payload bytes of the originator; for TCP by sequence numbers; 0 for "
-                                 "other transports than TCP, UDP and ICMP.")
-cdef int RESP_BYTES = CONN.count("resp_bytes", "Payload bytes of the responder, in the same way.")
+                                 "other transports than TCP, UDP and ICMP.", source="RFC 9293, 3.4; RFC 768")
+cdef int RESP_BYTES = CONN.count("resp_bytes", "Payload bytes of the responder, in the same way.",
+                                 source="RFC 9293, 3.4; RFC 768")
 cdef int CONN_STATE = CONN.text("conn_state", "How the connection went: S0, S1, SF, REJ, S2, S3, RSTO, RSTR, RSTOS0, "
-                                "RSTRH, SH, SHR or OTH, as in Zeek.")
-cdef int LOCAL_ORIG = CONN.bool("local_orig", "The originator is in a local network.")
-cdef int LOCAL_RESP = CONN.bool("local_resp", "The responder is in a local network.")
-cdef int MISSED_BYTES = CONN.count("missed_bytes", "Bytes of TCP payload that were not seen: loss, or a cut copy.")
-cdef int HISTORY = CONN.text("history", "What happened, a letter each, as in Zeek; upper case for the originator.")
-cdef int ORIG_PKTS = CONN.count("orig_pkts", "Packets of the originator.")
-cdef int ORIG_IP_BYTES = CONN.count("orig_ip_bytes", "IP bytes of the originator, by the IP headers' total length.")
-cdef int RESP_PKTS = CONN.count("resp_pkts", "Packets of the responder.")
-cdef int RESP_IP_BYTES = CONN.count("resp_ip_bytes", "IP bytes of the responder, by the IP headers' total length.")
-cdef int IP_PROTO = CONN.count("ip_proto", "Protocol number of the IP header.")
-cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the same in every tool.")
-cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols recognised and then left, with commas between.")
+                                "RSTRH, SH, SHR or OTH, as in Zeek.", source="Zeek")
+cdef int LOCAL_ORIG = CONN.bool("local_orig", "The originator is in a local network.", source="Zeek")
+cdef int LOCAL_RESP = CONN.bool("local_resp", "The responder is in a local network.", source="Zeek")
+cdef int MISSED_BYTES = CONN.count("missed_bytes", "Bytes of TCP payload that were not seen: loss, or a cut copy.",
+                                   source="Zeek")
+cdef int HISTORY = CONN.text("history", "What happened, a letter each, as in Zeek; upper case for the originator.",
+                             source="Zeek")
+cdef int ORIG_PKTS = CONN.count("orig_pkts", "Packets of the originator.", source="packets")
+cdef int ORIG_IP_BYTES = CONN.count("orig_ip_bytes", "IP bytes of the originator, by the IP headers' total length.",
+                                    source="RFC 791, 3.1; RFC 8200, 3")
+cdef int RESP_PKTS = CONN.count("resp_pkts", "Packets of the responder.", source="packets")
+cdef int RESP_IP_BYTES = CONN.count("resp_ip_bytes", "IP bytes of the responder, by the IP headers' total length.",
+                                    source="RFC 791, 3.1; RFC 8200, 3")
+cdef int IP_PROTO = CONN.count("ip_proto", "Protocol number of the IP header.", source="RFC 791, 3.1; RFC 8200, 3")
+cdef int COMMUNITY_ID = CONN.text("community_id", "Community ID, version 1: the same in every tool.",
+                                  source="Community ID 1")
+cdef int FAILED_SERVICE = CONN.text("failed_service", "Protocols recognised and then left, with commas between.",
+                                    source="content")
 cdef int SPECULATIVE_SERVICE = CONN.text("speculative_service", "Protocols recognised by what one side says, not "
-                                         "confirmed by the other, with commas between.")
-cdef int INTERIM = CONN.bool("interim", "The flow goes on: what it amounts to so far.  Its last record lacks the mark.")
-cdef int VLAN = CONN.count("vlan", "Outer VLAN of the first packet (IEEE 802.1Q).")
-cdef int INNER_VLAN = CONN.count("inner_vlan", "Inner VLAN of it.")
-cdef int ORIG_L2_ADDR = CONN.text("orig_l2_addr", "Ethernet address that the originator's packets came from.", max=17)
-cdef int RESP_L2_ADDR = CONN.text("resp_l2_addr", "Ethernet address that the responder's packets came from.", max=17)
-cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again, counted nowhere else.")
+                                         "confirmed by the other, with commas between.", source="content")
+cdef int INTERIM = CONN.bool("interim", "The flow goes on: what it amounts to so far.  Its last record lacks the mark.",
+                             source="packets")
+cdef int VLAN = CONN.count("vlan", "Outer VLAN of the first packet (IEEE 802.1Q).", source="IEEE 802.1Q, 9.6")
+cdef int INNER_VLAN = CONN.count("inner_vlan", "Inner VLAN of it.", source="IEEE 802.1Q, 9.6")
+cdef int ORIG_L2_ADDR = CONN.text("orig_l2_addr", "Ethernet address that the originator's packets came from.", max=17,
+                                  source="IEEE 802.3, 3.2")
+cdef int RESP_L2_ADDR = CONN.text("resp_l2_addr", "Ethernet address that the responder's packets came from.", max=17,
+                                  source="IEEE 802.3, 3.2")
+cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again, counted nowhere else.",
+                                source="packets")
 
 cdef enum:
     NAMES_SIZE = 256

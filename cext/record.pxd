@@ -81,7 +81,7 @@ cdef class Schema:
     cdef list alive                # the bytes that Layout points into
     cdef Layout layout
     cdef keep_path(self, bytes json_path, bytes msgpack_path)
-    cdef int declare(self, Kind kind, str name, str doc, uint32_t max, bint secret) except -1
+    cdef int declare(self, Kind kind, str name, str doc, uint32_t max, bint secret, str source) except -1
 
 
 cdef inline void clear(Record* r) noexcept nogil:

@@ -28,13 +28,14 @@ class FieldDoc(NamedTuple):
     doc: str
     max: int
     secret: bool
+    source: str                    # where its meaning stands: an RFC and section, or who measured it
 
 
 cdef class Schema:
     """A kind of record.  Each method declares one field and returns its slot number.
 
     >>> HTTP = Schema("http", "HTTP requests and their answers.")
-    >>> METHOD = HTTP.text("method", "Verb of the request.")
+    >>> METHOD = HTTP.text("method", "Verb of the request.", source="RFC 9110, 9")
     """
 
     registry = {}                  # name -> Schema, in the order of declaration
@@ -60,7 +61,7 @@ cdef class Schema:
         """Number of the kind, from 0 in the order of declaration."""
         return self.layout.id
 
-    cdef int declare(self, Kind kind, str name, str doc, uint32_t max, bint secret) except -1:
+    cdef int declare(self, Kind kind, str name, str doc, uint32_t max, bint secret, str source) except -1:
         cdef int slot = self.layout.count
         cdef Field* field = &self.layout.fields[slot]
         cdef bytes json_key = b',"%s":' % name.encode(), msgpack_key = msgpack.packb(name)
@@ -76,38 +77,38 @@ cdef class Schema:
         field.msgpack_key, field.msgpack_key_size = wide_msgpack, <uint32_t>len(msgpack_key)
         self.layout.secrets |= <uint64_t>secret << slot
         self.layout.count += 1
-        self.fields.append(FieldDoc(name, KINDS[kind], doc, max, secret))
+        self.fields.append(FieldDoc(name, KINDS[kind], doc, max, secret, source))
         return slot
 
-    def time(self, str name, str doc, *, bint secret=False):
-        return self.declare(TIME, name, doc, 0, secret)
+    def time(self, str name, str doc, *, bint secret=False, str source=""):
+        return self.declare(TIME, name, doc, 0, secret, source)
 
-    def interval(self, str name, str doc, *, bint secret=False):
-        return self.declare(INTERVAL, name, doc, 0, secret)
+    def interval(self, str name, str doc, *, bint secret=False, str source=""):
+        return self.declare(INTERVAL, name, doc, 0, secret, source)
 
-    def count(self, str name, str doc, *, bint secret=False):
-        return self.declare(COUNT, name, doc, 0, secret)
+    def count(self, str name, str doc, *, bint secret=False, str source=""):
+        return self.declare(COUNT, name, doc, 0, secret, source)
 
-    def int(self, str name, str doc, *, bint secret=False):
-        return self.declare(INT, name, doc, 0, secret)
+    def int(self, str name, str doc, *, bint secret=False, str source=""):
+        return self.declare(INT, name, doc, 0, secret, source)
 
-    def bool(self, str name, str doc, *, bint secret=False):
-        return self.declare(BOOL, name, doc, 0, secret)
+    def bool(self, str name, str doc, *, bint secret=False, str source=""):
+        return self.declare(BOOL, name, doc, 0, secret, source)
 
-    def text(self, str name, str doc, *, uint32_t max=DEFAULT_MAX, bint secret=False):
-        return self.declare(TEXT, name, doc, max, secret)
+    def text(self, str name, str doc, *, uint32_t max=DEFAULT_MAX, bint secret=False, str source=""):
+        return self.declare(TEXT, name, doc, max, secret, source)
 
-    def addr(self, str name, str doc, *, bint secret=False):
-        return self.declare(ADDR, name, doc, 0, secret)
+    def addr(self, str name, str doc, *, bint secret=False, str source=""):
+        return self.declare(ADDR, name, doc, 0, secret, source)
 
-    def port(self, str name, str doc, *, bint secret=False):
-        return self.declare(PORT, name, doc, 0, secret)
+    def port(self, str name, str doc, *, bint secret=False, str source=""):
+        return self.declare(PORT, name, doc, 0, secret, source)
 
-    def texts(self, str name, str doc, *, uint32_t max=100, bint secret=False):
-        return self.declare(TEXTS, name, doc, max, secret)
+    def texts(self, str name, str doc, *, uint32_t max=100, bint secret=False, str source=""):
+        return self.declare(TEXTS, name, doc, max, secret, source)
 
-    def counts(self, str name, str doc, *, uint32_t max=100, bint secret=False):
-        return self.declare(COUNTS, name, doc, max, secret)
+    def counts(self, str name, str doc, *, uint32_t max=100, bint secret=False, str source=""):
+        return self.declare(COUNTS, name, doc, max, secret, source)
 
 
 cdef Draft* new_draft(Schema schema) noexcept nogil:

@@ -15,23 +15,38 @@ from cext.types cimport SECOND, Span, same_addr, span
 from cext.wire cimport be64, mix64
 
 cdef Schema IDENTITY = Schema("", "What every record of a flow says: which flow, and where it was seen.")
-cdef int UID = IDENTITY.text("uid", "Name of the flow, in every record of it; the same in every run with one seed.")
-cdef int ORIG_H = IDENTITY.addr("id.orig_h", "Address of the originator.")
-cdef int ORIG_P = IDENTITY.port("id.orig_p", "Port of the originator; for ICMP the type.")
-cdef int RESP_H = IDENTITY.addr("id.resp_h", "Address of the responder.")
-cdef int RESP_P = IDENTITY.port("id.resp_p", "Port of the responder; for ICMP the answering type, or the code.")
-cdef int VXLAN_VNI = IDENTITY.count("id.ctx.vxlan_vni", "VXLAN network identifier of the mirror's envelope.")
-cdef int GENEVE_VNI = IDENTITY.count("id.ctx.geneve_vni", "GENEVE network identifier of the mirror's envelope.")
-cdef int TENANT = IDENTITY.text("tenant", "Address space that the flow belongs to, where a tenant map names it.")
-cdef int ACCOUNT = IDENTITY.text("account", "Cloud account of the tenant, where a tenant map names it.")
-cdef int VPC = IDENTITY.text("vpc", "Virtual network of the tenant, where a tenant map names it.")
-cdef int VANTAGE = IDENTITY.addr("vantage", "Outer source address: the mirrored interface that first saw the flow.")
-cdef int GWLB_ENDPOINT = IDENTITY.text("gwlb_endpoint", "Gateway load balancer endpoint (GENEVE option 0x0108, 1).")
-cdef int GWLB_ATTACHMENT = IDENTITY.text("gwlb_attachment", "Gateway load balancer attachment (option 0x0108, 2).")
-cdef int GCP_NETWORK = IDENTITY.count("gcp_network", "Google's network cookie (GENEVE option 0x0132, 1).")
-cdef int GCP_ENDPOINT = IDENTITY.text("gcp_endpoint", "Google's cookie of the mirrored interface (option 0x0132, 2).")
-cdef int TUNNEL_DEPTH = IDENTITY.count("tunnel_depth", "Tunnels around the flow that are not the mirror's own.")
-cdef int TUNNEL_VNI = IDENTITY.count("tunnel_vni", "VXLAN or GENEVE network identifier of the innermost of them.")
+cdef int UID = IDENTITY.text("uid", "Name of the flow, in every record of it; the same in every run with one seed.",
+                             source="Zeek")
+cdef int ORIG_H = IDENTITY.addr("id.orig_h", "Address of the originator.", source="RFC 791, 3.1; RFC 8200, 3")
+cdef int ORIG_P = IDENTITY.port("id.orig_p", "Port of the originator; for ICMP the type.",
+                                source="RFC 9293, 3.1; RFC 768; RFC 792")
+cdef int RESP_H = IDENTITY.addr("id.resp_h", "Address of the responder.", source="RFC 791, 3.1; RFC 8200, 3")
+cdef int RESP_P = IDENTITY.port("id.resp_p", "Port of the responder; for ICMP the answering type, or the code.",
+                                source="RFC 9293, 3.1; RFC 768; RFC 792")
+cdef int VXLAN_VNI = IDENTITY.count("id.ctx.vxlan_vni", "VXLAN network identifier of the mirror's envelope.",
+                                    source="RFC 7348, 5")
+cdef int GENEVE_VNI = IDENTITY.count("id.ctx.geneve_vni", "GENEVE network identifier of the mirror's envelope.",
+                                     source="RFC 8926, 3.4")
+cdef int TENANT = IDENTITY.text("tenant", "Address space that the flow belongs to, where a tenant map names it.",
+                                source="the tenant map")
+cdef int ACCOUNT = IDENTITY.text("account", "Cloud account of the tenant, where a tenant map names it.",
+                                 source="the tenant map")
+cdef int VPC = IDENTITY.text("vpc", "Virtual network of the tenant, where a tenant map names it.",
+                             source="the tenant map")
+cdef int VANTAGE = IDENTITY.addr("vantage", "Outer source address: the mirrored interface that first saw the flow.",
+                                 source="the mirror's envelope")
+cdef int GWLB_ENDPOINT = IDENTITY.text("gwlb_endpoint", "Gateway load balancer endpoint (GENEVE option 0x0108, 1).",
+                                       source="AWS, Gateway Load Balancer")
+cdef int GWLB_ATTACHMENT = IDENTITY.text("gwlb_attachment", "Gateway load balancer attachment (option 0x0108, 2).",
+                                         source="AWS, Gateway Load Balancer")
+cdef int GCP_NETWORK = IDENTITY.count("gcp_network", "Google's network cookie (GENEVE option 0x0132, 1).",
+                                      source="Google Cloud, Network Security Integration")
+cdef int GCP_ENDPOINT = IDENTITY.text("gcp_endpoint", "Google's cookie of the mirrored interface (option 0x0132, 2).",
+                                      source="Google Cloud, Network Security Integration")
+cdef int TUNNEL_DEPTH = IDENTITY.count("tunnel_depth", "Tunnels around the flow that are not the mirror's own.",
+                                       source="packets")
+cdef int TUNNEL_VNI = IDENTITY.count("tunnel_vni", "VXLAN or GENEVE network identifier of the innermost of them.",
+                                     source="RFC 7348, 5; RFC 8926, 3.4")
 
 IDENTITY_FIELDS = IDENTITY.fields
 

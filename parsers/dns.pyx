@@ -22,35 +22,46 @@ from cext.parser import register
 from parsers.shared.dns_names import CLASSES, NETBIOS_OPCODES, OPCODES, RCODES, TYPES
 
 cdef Schema DNS = Schema("dns", "Questions to name servers and their answers.")
-cdef int PROTO = DNS.text("proto", "Transport: udp or tcp.", max=3)
-cdef int TRANS_ID = DNS.count("trans_id", "Number that the client gave the question (RFC 1035, 4.1.1).")
-cdef int RTT = DNS.interval("rtt", "From the question to the first packet of its answer.")
-cdef int QUERY = DNS.text("query", "Name that was asked for, in lower case; of NetBIOS, decoded.", max=512)
-cdef int QCLASS = DNS.count("qclass", "Class of the question.")
-cdef int QCLASS_NAME = DNS.text("qclass_name", "Name of the class.", max=24)
-cdef int QTYPE = DNS.count("qtype", "Type of the question (RFC 1035, 3.2.3, and the IANA registry).")
-cdef int QTYPE_NAME = DNS.text("qtype_name", "Name of the type.", max=24)
-cdef int RCODE = DNS.count("rcode", "Response code of the answer.")
-cdef int RCODE_NAME = DNS.text("rcode_name", "Name of the response code.", max=24)
-cdef int AA = DNS.bool("AA", "The answer is authoritative.")
-cdef int TC = DNS.bool("TC", "The question was cut.")
-cdef int RD = DNS.bool("RD", "The client wants recursion.")
-cdef int RA = DNS.bool("RA", "The server offers recursion.")
-cdef int Z = DNS.count("Z", "Three reserved bits of the question; since RFC 4035 the lower two are AD and CD.")
-cdef int ANSWERS = DNS.texts("answers", "Resource data of the answer section, in words.", max=255)
-cdef int TTLS = DNS.counts("TTLs", "Seconds that each of the answers may be kept.", max=255)
-cdef int REJECTED = DNS.bool("rejected", "The server refused: it sent no resource record.")
-cdef int OPCODE = DNS.count("opcode", "Kind of the message: 0 query, 4 notify, 5 update.")
-cdef int OPCODE_NAME = DNS.text("opcode_name", "Name of the kind.", max=24)
-cdef int AUTH = DNS.texts("auth", "Resource data of the authority section, in words.", max=64)
-cdef int ADDL = DNS.texts("addl", "Resource data of the additional section, in words.", max=64)
-cdef int RETRY = DNS.bool("retry", "The same question as the one before it, asked again.")
-cdef int TRUNCATED = DNS.bool("truncated", "The answer was cut: the client has to ask over TCP (TC of the answer).")
-cdef int AD = DNS.bool("AD", "The server vouches for the answer's signatures (RFC 4035, 3.2.3).")
-cdef int EDNS_VERSION = DNS.count("edns_version", "Version of the client's EDNS (RFC 6891, 6.1.3).")
-cdef int EDNS_UDP_SIZE = DNS.count("edns_udp_size", "Bytes of a datagram that the client can take (RFC 6891, 6.2.3).")
-cdef int EDNS_DO = DNS.bool("edns_do", "The client wants signatures (RFC 3225).")
-cdef int EDNS_SUBNET = DNS.text("edns_subnet", "Network on whose behalf is asked (RFC 7871).", max=48)
+cdef int PROTO = DNS.text("proto", "Transport: udp or tcp.", max=3, source="RFC 1035, 4.2")
+cdef int TRANS_ID = DNS.count("trans_id", "Number that the client gave the question.",
+                              source="RFC 1035, 4.1.1")
+cdef int RTT = DNS.interval("rtt", "From the question to the first packet of its answer.", source="packet times")
+cdef int QUERY = DNS.text("query", "Name that was asked for, in lower case; of NetBIOS, decoded.", max=512,
+                          source="RFC 1035, 4.1.2")
+cdef int QCLASS = DNS.count("qclass", "Class of the question.", source="RFC 1035, 3.2.4")
+cdef int QCLASS_NAME = DNS.text("qclass_name", "Name of the class.", max=24, source="RFC 1035, 3.2.4")
+cdef int QTYPE = DNS.count("qtype", "Type of the question (RFC 1035, 3.2.3, and the IANA registry).",
+                           source="RFC 1035, 3.2.2")
+cdef int QTYPE_NAME = DNS.text("qtype_name", "Name of the type.", max=24, source="RFC 1035, 3.2.2")
+cdef int RCODE = DNS.count("rcode", "Response code of the answer.", source="RFC 1035, 4.1.1")
+cdef int RCODE_NAME = DNS.text("rcode_name", "Name of the response code.", max=24, source="RFC 1035, 4.1.1")
+cdef int AA = DNS.bool("AA", "The answer is authoritative.", source="RFC 1035, 4.1.1")
+cdef int TC = DNS.bool("TC", "The question was cut.", source="RFC 1035, 4.1.1")
+cdef int RD = DNS.bool("RD", "The client wants recursion.", source="RFC 1035, 4.1.1")
+cdef int RA = DNS.bool("RA", "The server offers recursion.", source="RFC 1035, 4.1.1")
+cdef int Z = DNS.count("Z", "Three reserved bits of the question; since RFC 4035 the lower two are AD and CD.",
+                       source="RFC 1035, 4.1.1")
+cdef int ANSWERS = DNS.texts("answers", "Resource data of the answer section, in words.", max=255,
+                             source="RFC 1035, 4.1.3")
+cdef int TTLS = DNS.counts("TTLs", "Seconds that each of the answers may be kept.", max=255, source="RFC 1035, 4.1.3")
+cdef int REJECTED = DNS.bool("rejected", "The server refused: it sent no resource record.", source="Zeek")
+cdef int OPCODE = DNS.count("opcode", "Kind of the message: 0 query, 4 notify, 5 update.", source="RFC 1035, 4.1.1")
+cdef int OPCODE_NAME = DNS.text("opcode_name", "Name of the kind.", max=24, source="RFC 1035, 4.1.1")
+cdef int AUTH = DNS.texts("auth", "Resource data of the authority section, in words.", max=64, source="RFC 1035, 4.1.3")
+cdef int ADDL = DNS.texts("addl", "Resource data of the additional section, in words.", max=64,
+                          source="RFC 1035, 4.1.3")
+cdef int RETRY = DNS.bool("retry", "The same question as the one before it, asked again.", source="packets")
+cdef int TRUNCATED = DNS.bool("truncated", "The answer was cut: the client has to ask over TCP (TC of the answer).",
+                              source="RFC 1035, 4.1.1")
+cdef int AD = DNS.bool("AD", "The server vouches for the answer's signatures.",
+                       source="RFC 4035, 3.2.3")
+cdef int EDNS_VERSION = DNS.count("edns_version", "Version of the client's EDNS.",
+                                  source="RFC 6891, 6.1.3")
+cdef int EDNS_UDP_SIZE = DNS.count("edns_udp_size", "Bytes of a datagram that the client can take.",
+                                   source="RFC 6891, 6.2.3")
+cdef int EDNS_DO = DNS.bool("edns_do", "The client wants signatures.", source="RFC 3225, 3")
+cdef int EDNS_SUBNET = DNS.text("edns_subnet", "Network on whose behalf is asked.", max=48,
+                                source="RFC 7871, 6")
 
 cdef NameTable types = NameTable(TYPES, "query-")
 cdef NameTable classes = NameTable(CLASSES, "qclass-")

@@ -34,47 +34,71 @@ from cext.parser import register
 from parsers.shared.pg_types import TYPES
 
 cdef Schema POSTGRESQL = Schema("postgresql", "PostgreSQL logins, statements and their results.")
-cdef int USER = POSTGRESQL.text("user", "User of the start-up message.", max=256)
-cdef int DATABASE = POSTGRESQL.text("database", "Database of the start-up message.", max=256)
+cdef int USER = POSTGRESQL.text("user", "User of the start-up message.", max=256,
+                                source="PostgreSQL, Message Formats: StartupMessage")
+cdef int DATABASE = POSTGRESQL.text("database", "Database of the start-up message.", max=256,
+                                    source="PostgreSQL, Message Formats: StartupMessage")
 cdef int APPLICATION_NAME = POSTGRESQL.text("application_name", "Application, as the start-up message or a later SET "
-                                            "names it.", max=256)
+                                            "names it.", max=256,
+                                            source="PostgreSQL, Message Formats: StartupMessage, ParameterStatus")
 cdef int FRONTEND = POSTGRESQL.text("frontend", "What the client asked: ssl_request, gssenc_request, startup, "
                                     "simple_query, execute, parse (one that failed), function_call, cancel_request, "
-                                    "terminate.")
+                                    "terminate.", source="Zeek; PostgreSQL, Message Flow")
 cdef int FRONTEND_ARG = POSTGRESQL.text("frontend_arg", "The SQL, passwords in it masked; the process of a cancel "
-                                        "request.", max=8192)
-cdef int BACKEND = POSTGRESQL.text("backend", "What the server answered, where that is more than rows.")
+                                        "request.", max=8192,
+                                        source="PostgreSQL, Message Formats: Query, Parse, CancelRequest")
+cdef int BACKEND = POSTGRESQL.text("backend", "What the server answered, where that is more than rows.",
+                                   source="Zeek; PostgreSQL, Message Flow")
 cdef int BACKEND_ARG = POSTGRESQL.text("backend_arg", "Its arguments: authentication methods, or the fields of an "
-                                       "error or notice.", max=4096)
-cdef int SUCCESS = POSTGRESQL.bool("success", "The request succeeded; of a start-up: the server was ready for a query.")
-cdef int ROWS = POSTGRESQL.count("rows", "Rows that came back.")
-cdef int STATEMENT = POSTGRESQL.text("statement", "Name of the prepared statement that was executed.", max=128)
-cdef int PORTAL = POSTGRESQL.text("portal", "Name of the portal that was executed: a cursor.", max=128)
-cdef int COMMAND_TAG = POSTGRESQL.text("command_tag", "Command tag of the result, such as UPDATE 3.", max=128)
-cdef int SEVERITY = POSTGRESQL.text("severity", "Severity of the error: ERROR, FATAL or PANIC.", max=16)
-cdef int SQLSTATE = POSTGRESQL.text("sqlstate", "SQLSTATE code of the error.", max=8)
-cdef int ERROR_MESSAGE = POSTGRESQL.text("error_message", "Message of the error.")
+                                       "error or notice.", max=4096, source="Zeek; PostgreSQL, Message Flow")
+cdef int SUCCESS = POSTGRESQL.bool("success", "The request succeeded; of a start-up: the server was ready for a query.",
+                                   source="PostgreSQL, Message Flow")
+cdef int ROWS = POSTGRESQL.count("rows", "Rows that came back.",
+                                 source="PostgreSQL, Message Formats: DataRow, CommandComplete")
+cdef int STATEMENT = POSTGRESQL.text("statement", "Name of the prepared statement that was executed.", max=128,
+                                     source="PostgreSQL, Message Formats: Parse, Bind")
+cdef int PORTAL = POSTGRESQL.text("portal", "Name of the portal that was executed: a cursor.", max=128,
+                                  source="PostgreSQL, Message Formats: Bind, Execute")
+cdef int COMMAND_TAG = POSTGRESQL.text("command_tag", "Command tag of the result, such as UPDATE 3.", max=128,
+                                       source="PostgreSQL, Message Formats: CommandComplete")
+cdef int SEVERITY = POSTGRESQL.text("severity", "Severity of the error: ERROR, FATAL or PANIC.", max=16,
+                                    source="PostgreSQL, Error and Notice Message Fields")
+cdef int SQLSTATE = POSTGRESQL.text("sqlstate", "SQLSTATE code of the error.", max=8,
+                                    source="PostgreSQL, Error and Notice Message Fields")
+cdef int ERROR_MESSAGE = POSTGRESQL.text("error_message", "Message of the error.",
+                                         source="PostgreSQL, Error and Notice Message Fields")
 cdef int SQL_FINGERPRINT = POSTGRESQL.text("sql_fingerprint", "The statement without its values: literals as ?, a list "
-                                           "of them as one, names in lower case.", max=8192)
-cdef int PARAMETERS = POSTGRESQL.count("parameters", "Values that were bound to the statement.")
-cdef int PARAMETER_TYPES = POSTGRESQL.texts("parameter_types", "Their types, where a message told them.", max=64)
+                                           "of them as one, names in lower case.", max=8192,
+                                           source="PostgreSQL, Lexical Structure")
+cdef int PARAMETERS = POSTGRESQL.count("parameters", "Values that were bound to the statement.",
+                                       source="PostgreSQL, Message Formats: Bind")
+cdef int PARAMETER_TYPES = POSTGRESQL.texts("parameter_types", "Their types, where a message told them.", max=64,
+                                            source="PostgreSQL, Message Formats: Parse, ParameterDescription")
 cdef int PARAMETER_VALUES = POSTGRESQL.texts("parameter_values", "The values, as text; binary ones in hex.", max=64,
-                                             secret=True)
-cdef int DURATION = POSTGRESQL.interval("duration", "From the request to the end of its answer.")
+                                             secret=True, source="PostgreSQL, Message Formats: Bind")
+cdef int DURATION = POSTGRESQL.interval("duration", "From the request to the end of its answer.", source="packet times")
 cdef int REQUEST_BYTES = POSTGRESQL.count("request_bytes", "Bytes of the request's messages: Parse, Bind and data "
-                                          "that is copied in too.")
-cdef int RESPONSE_BYTES = POSTGRESQL.count("response_bytes", "Bytes of the answer's messages.")
+                                          "that is copied in too.", source="PostgreSQL, Message Formats")
+cdef int RESPONSE_BYTES = POSTGRESQL.count("response_bytes", "Bytes of the answer's messages.",
+                                           source="PostgreSQL, Message Formats")
 cdef int TRANSACTION_STATUS = POSTGRESQL.text("transaction_status", "Where its transaction stood behind the round's "
-                                              "last request: idle, transaction or failed.", max=16)
-cdef int COPY = POSTGRESQL.text("copy", "Data was copied: in, out or both.", max=4)
-cdef int NOTIFICATIONS = POSTGRESQL.count("notifications", "Notifications that came with the answer.")
-cdef int OPTIONS = POSTGRESQL.text("options", "Options of the start-up message.")
-cdef int REPLICATION = POSTGRESQL.text("replication", "Replication mode of the start-up message.", max=16)
-cdef int PROTOCOL_VERSION = POSTGRESQL.text("protocol_version", "Version of the start-up message, such as 3.0.", max=8)
+                                              "last request: idle, transaction or failed.", max=16,
+                                              source="PostgreSQL, Message Formats: ReadyForQuery")
+cdef int COPY = POSTGRESQL.text("copy", "Data was copied: in, out or both.", max=4,
+                                source="PostgreSQL, Message Formats: CopyInResponse, CopyOutResponse, CopyBothResponse")
+cdef int NOTIFICATIONS = POSTGRESQL.count("notifications", "Notifications that came with the answer.",
+                                          source="PostgreSQL, Message Formats: NotificationResponse")
+cdef int OPTIONS = POSTGRESQL.text("options", "Options of the start-up message.",
+                                   source="PostgreSQL, Message Formats: StartupMessage")
+cdef int REPLICATION = POSTGRESQL.text("replication", "Replication mode of the start-up message.", max=16,
+                                       source="PostgreSQL, Message Formats: StartupMessage")
+cdef int PROTOCOL_VERSION = POSTGRESQL.text("protocol_version", "Version of the start-up message, such as 3.0.", max=8,
+                                            source="PostgreSQL, Message Formats: StartupMessage")
 cdef int PARTIAL = POSTGRESQL.bool("partial", "The connection began before the capture, or a part of it is lost: names "
-                                   "may be unknown.")
+                                   "may be unknown.", source="packets")
 cdef int UNMASKED_ARG = POSTGRESQL.text("unmasked_arg", "The SQL as sent, where frontend_arg masks a password.",
-                                        max=8192, secret=True)
+                                        max=8192, secret=True,
+                                        source="PostgreSQL, Message Formats: Query, Parse, CancelRequest")
 
 cdef NameTable types = NameTable(TYPES, "oid-")
 

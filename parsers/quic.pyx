@@ -19,16 +19,20 @@ from parsers.shared.handshake cimport CLIENT_HELLO, HANDSHAKE_HEADER, SERVER_HEL
 from cext.parser import register
 
 cdef Schema QUIC = Schema("quic", "QUIC connections.")
-cdef int VERSION = QUIC.text("version", "Version: 1, quicv2, or draft and its number.", max=24)
+cdef int VERSION = QUIC.text("version", "Version: 1, quicv2, or draft and its number.", max=24,
+                             source="RFC 8999, 5.1; RFC 9369")
 cdef int CLIENT_INITIAL_DCID = QUIC.text("client_initial_dcid", "Connection id that the client chose for the server's "
-                                         "first packets, in hex (RFC 9000, 7.2).", max=40)
-cdef int CLIENT_SCID = QUIC.text("client_scid", "Connection id that the client chose for itself, in hex.", max=40)
-cdef int SERVER_SCID = QUIC.text("server_scid", "Connection id that the server chose for itself, in hex.", max=40)
-cdef int SERVER_NAME = QUIC.text("server_name", "Server name indication of the client.", max=256)
-cdef int CLIENT_PROTOCOL = QUIC.text("client_protocol", "First application protocol that the client offered.", max=256)
+                                         "first packets, in hex.", max=40, source="RFC 9000, 7.2")
+cdef int CLIENT_SCID = QUIC.text("client_scid", "Connection id that the client chose for itself, in hex.", max=40,
+                                 source="RFC 9000, 7.2")
+cdef int SERVER_SCID = QUIC.text("server_scid", "Connection id that the server chose for itself, in hex.", max=40,
+                                 source="RFC 9000, 7.2")
+cdef int SERVER_NAME = QUIC.text("server_name", "Server name indication of the client.", max=256, source="RFC 6066, 3")
+cdef int CLIENT_PROTOCOL = QUIC.text("client_protocol", "First application protocol that the client offered.", max=256,
+                                     source="RFC 7301, 3.1")
 cdef int HISTORY = QUIC.text("history", "Packets in order, upper case for the client: I Initial, H Handshake, Z 0-RTT, "
                              "R Retry, O short header, S a hello, C connection close, U unknown version, X bytes that "
-                             "are no packet.", max=100)
+                             "are no packet.", max=100, source="Zeek; RFC 9000, 17")
 
 cdef enum:
     LONGEST_ID = 20                # RFC 9000, 17.2

@@ -21,26 +21,37 @@ from parsers.shared.ssh_sizes cimport Suite, suite_of, wire_size
 from cext.parser import register
 
 cdef Schema SSH = Schema("ssh", "SSH connections.")
-cdef int VERSION = SSH.count("version", "Protocol version of both sides: 1, 2, or 0 where they do not fit.")
-cdef int AUTH_SUCCESS = SSH.bool("auth_success", "A login came through, inferred from sizes; unset: it cannot be told.")
-cdef int AUTH_ATTEMPTS = SSH.count("auth_attempts", "Attempts to log in, inferred from sizes.")
+cdef int VERSION = SSH.count("version", "Protocol version of both sides: 1, 2, or 0 where they do not fit.",
+                             source="RFC 4253, 5")
+cdef int AUTH_SUCCESS = SSH.bool("auth_success", "A login came through, inferred from sizes; unset: it cannot be told.",
+                                 source="Zeek; RFC 4252, 5")
+cdef int AUTH_ATTEMPTS = SSH.count("auth_attempts", "Attempts to log in, inferred from sizes.",
+                                   source="Zeek; RFC 4252, 5")
 cdef int AUTH_CONFIDENCE = SSH.text("auth_confidence", "high: sizes are those that cipher and MAC give; low: from how "
-                                    "they differ.", max=8)
-cdef int CLIENT = SSH.text("client", "Identification line of the client.", max=255)
-cdef int SERVER = SSH.text("server", "Identification line of the server.", max=255)
-cdef int CIPHER_ALG = SSH.text("cipher_alg", "Encryption algorithm agreed on.", max=256)
-cdef int MAC_ALG = SSH.text("mac_alg", "MAC algorithm agreed on.", max=256)
-cdef int COMPRESSION_ALG = SSH.text("compression_alg", "Compression algorithm agreed on.", max=256)
-cdef int KEX_ALG = SSH.text("kex_alg", "Key exchange algorithm agreed on.", max=256)
-cdef int HOST_KEY_ALG = SSH.text("host_key_alg", "Algorithm of the server's host key agreed on.", max=256)
+                                    "they differ.", max=8, source="Zeek; RFC 4252, 5")
+cdef int CLIENT = SSH.text("client", "Identification line of the client.", max=255, source="RFC 4253, 4.2")
+cdef int SERVER = SSH.text("server", "Identification line of the server.", max=255, source="RFC 4253, 4.2")
+cdef int CIPHER_ALG = SSH.text("cipher_alg", "Encryption algorithm agreed on.", max=256, source="RFC 4253, 7.1")
+cdef int MAC_ALG = SSH.text("mac_alg", "MAC algorithm agreed on.", max=256, source="RFC 4253, 7.1")
+cdef int COMPRESSION_ALG = SSH.text("compression_alg", "Compression algorithm agreed on.", max=256,
+                                    source="RFC 4253, 7.1")
+cdef int KEX_ALG = SSH.text("kex_alg", "Key exchange algorithm agreed on.", max=256, source="RFC 4253, 7.1")
+cdef int HOST_KEY_ALG = SSH.text("host_key_alg", "Algorithm of the server's host key agreed on.", max=256,
+                                 source="RFC 4253, 7.1")
 cdef int HOST_KEY_FINGERPRINT = SSH.text("host_key_fingerprint", "The first 32 characters of the host key's SHA-256 "
-                                         "as Zeek writes it; set where both sides' key exchange was seen.", max=64)
-cdef int DIRECTION = SSH.text("direction", "INBOUND or OUTBOUND, where one end alone is in a local network.", max=8)
-cdef int HOST_KEY_TYPE = SSH.text("host_key_type", "Type of the server's host key (RFC 4253, 6.6).", max=64)
-cdef int HOST_KEY_SHA256 = SSH.text("host_key_sha256", "SHA-256 of the host key, as ssh-keygen -l shows it.", max=64)
-cdef int HOST_KEY_MD5 = SSH.text("host_key_md5", "MD5 of the host key, in hex.", max=32)
-cdef int HASSH = SSH.text("hassh", "Fingerprint of the client's algorithms (HASSH).", max=32)
-cdef int HASSH_SERVER = SSH.text("hasshServer", "Fingerprint of the server's algorithms (HASSH).", max=32)
+                                         "as Zeek writes it; set where both sides' key exchange was seen.", max=64,
+                                         source="Zeek")
+cdef int DIRECTION = SSH.text("direction", "INBOUND or OUTBOUND, where one end alone is in a local network.", max=8,
+                              source="Zeek")
+cdef int HOST_KEY_TYPE = SSH.text("host_key_type", "Type of the server's host key.", max=64,
+                                  source="RFC 4253, 6.6")
+cdef int HOST_KEY_SHA256 = SSH.text("host_key_sha256", "SHA-256 of the host key, as ssh-keygen -l shows it.", max=64,
+                                    source="RFC 4253, 8; ssh-keygen(1)")
+cdef int HOST_KEY_MD5 = SSH.text("host_key_md5", "MD5 of the host key, in hex.", max=32,
+                                 source="RFC 4253, 8; ssh-keygen(1)")
+cdef int HASSH = SSH.text("hassh", "Fingerprint of the client's algorithms (HASSH).", max=32, source="HASSH")
+cdef int HASSH_SERVER = SSH.text("hasshServer", "Fingerprint of the server's algorithms (HASSH).", max=32,
+                                 source="HASSH")
 
 cdef enum:
     LONGEST_LINE = 255             # RFC 4253, 4.2, with CR and LF

@@ -16,9 +16,10 @@ JSON_TYPES: dict[str, dict[str, Any]] = {
     "vector of text": {"type": "array", "items": {"type": "string"}},
     "vector of count": {"type": "array", "items": {"type": "integer", "minimum": 0}},
 }
-COMMON = (FieldDoc("_path", "text", "Kind of the record.", 0, False),
-          FieldDoc("ts", "time", "When it began, in seconds since 1970 with six decimals.", 0, False))
-CUT = FieldDoc("_cut", "vector of text", "Fields that were longer than their maximum.", 0, False)
+COMMON = (FieldDoc("_path", "text", "Kind of the record.", 0, False, "Zeek"),
+          FieldDoc("ts", "time", "When it began, in seconds since 1970 with six decimals.", 0, False,
+                   "packet times"))
+CUT = FieldDoc("_cut", "vector of text", "Fields that were longer than their maximum.", 0, False, "")
 WITHOUT_FLOW = ("stats", "x509")
 
 
@@ -37,6 +38,8 @@ def json_schema(schema: Schema) -> dict[str, Any]:
             about["maxItems"] = field.max
         if field.secret:
             about["description"] += " Secret: written only when asked for."
+        if field.source:
+            about["description"] += f" Source: {field.source}."
         properties[field.name] = about
     properties["_path"]["const"] = schema.name
     return {
@@ -52,9 +55,12 @@ def json_schema(schema: Schema) -> dict[str, Any]:
 
 
 def table(fields: list[FieldDoc]) -> str:
-    """A Markdown table of fields."""
-    rows = [f"| `{field.name}` | {field.kind} | {describe(field)} |" for field in fields]
-    return "\n".join(["| field | kind | meaning |", "| --- | --- | --- |", *rows])
+    """A Markdown table of fields, with a column for their sources where they have some."""
+    if not any(field.source for field in fields):
+        rows = [f"| `{field.name}` | {field.kind} | {describe(field)} |" for field in fields]
+        return "\n".join(["| field | kind | meaning |", "| --- | --- | --- |", *rows])
+    rows = [f"| `{field.name}` | {field.kind} | {describe(field)} | {field.source} |" for field in fields]
+    return "\n".join(["| field | kind | meaning | source |", "| --- | --- | --- | --- |", *rows])
 
 
 def describe(field: FieldDoc) -> str:
@@ -75,6 +81,10 @@ def manual(schemas: dict[str, Schema]) -> str:
         "valid UTF-8 whatever the wire held: bytes that are not are written as `\\xHH`, and a backslash that stood "
         "before `x` and two hex digits as `\\x5c`, so that the bytes can be told. A text longer than its maximum is "
         "cut, and `_cut` names its field. Fields marked secret are written only with `--secrets`.\n",
+        "A time is in seconds since 1970 (UTC), an interval in seconds, both with six decimals; a count says what it "
+        "counts. The source of a field is the RFC and section, or the other document, that its meaning stands in; "
+        "Zeek, where the meaning is Zeek's; packets, packet times or content, where the sensor counts, measures or "
+        "infers it.\n",
         "## Every record\n\n" + table([*COMMON, *IDENTITY_FIELDS, CUT])
         + "\n\n`stats` and `x509` records belong to no flow: they have `_path` and `ts` alone of these.\n",
         *(markdown(schema) for schema in schemas.values()),

@@ -48,3 +48,9 @@ def test_every_field_has_a_meaning_and_a_zeek_like_name() -> None:
         for field in one.fields:
             assert field.doc.endswith("."), (one.name, field)
             assert re.fullmatch(r"[a-zA-Z0-9_.]+", field.name)
+
+
+@pytest.mark.parametrize("kind", sorted(set(schemas()) - {"stats", "weird"}))
+def test_every_field_of_a_protocol_has_a_source(kind: str) -> None:
+    """Counters and oddities are the sensor's own."""
+    assert [field.name for field in schemas()[kind].fields if not field.source] == []

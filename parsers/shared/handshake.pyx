@@ -18,35 +18,45 @@ from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 from parsers.shared.tls_names import ALERTS, CIPHERS, GROUPS, VERSIONS
 
 cdef Schema SSL = Schema("ssl", "TLS, DTLS and SSL handshakes, those inside of QUIC too.")
-cdef int VERSION = SSL.text("version", "Protocol version that the server chose.", max=32)
-cdef int CIPHER = SSL.text("cipher", "Cipher suite that the server chose.", max=64)
-cdef int CURVE = SSL.text("curve", "Group of the key exchange, where it is an elliptic curve or a named one.", max=64)
-cdef int SERVER_NAME = SSL.text("server_name", "Server name indication of the client (RFC 6066, 3).", max=256)
-cdef int RESUMED = SSL.bool("resumed", "The session was resumed with keys of an earlier one.")
-cdef int LAST_ALERT = SSL.text("last_alert", "Last alert that was sent in clear (RFC 8446, 6).", max=64)
-cdef int NEXT_PROTOCOL = SSL.text("next_protocol", "Application protocol that the server chose (RFC 7301).", max=256)
-cdef int ESTABLISHED = SSL.bool("established", "Both sides have finished the handshake.")
+cdef int VERSION = SSL.text("version", "Protocol version that the server chose.", max=32, source="RFC 8446, 4.1.3")
+cdef int CIPHER = SSL.text("cipher", "Cipher suite that the server chose.", max=64, source="RFC 8446, 4.1.3")
+cdef int CURVE = SSL.text("curve", "Group of the key exchange, where it is an elliptic curve or a named one.", max=64,
+                          source="RFC 8446, 4.2.7; RFC 8422, 5.4")
+cdef int SERVER_NAME = SSL.text("server_name", "Server name indication of the client.", max=256,
+                                source="RFC 6066, 3")
+cdef int RESUMED = SSL.bool("resumed", "The session was resumed with keys of an earlier one.",
+                            source="RFC 8446, 2.2; RFC 5077, 3.1")
+cdef int LAST_ALERT = SSL.text("last_alert", "Last alert that was sent in clear.", max=64,
+                               source="RFC 8446, 6")
+cdef int NEXT_PROTOCOL = SSL.text("next_protocol", "Application protocol that the server chose.", max=256,
+                                  source="RFC 7301, 3.1")
+cdef int ESTABLISHED = SSL.bool("established", "Both sides have finished the handshake.", source="Zeek")
 cdef int SSL_HISTORY = SSL.text("ssl_history", "Handshake messages in order, a letter each as in Zeek; upper case for "
-                                "the client.", max=100)
-cdef int CERT_CHAIN_FPS = SSL.texts("cert_chain_fps", "SHA-256 of the server's certificates, its own first.", max=16)
-cdef int CLIENT_CERT_CHAIN_FPS = SSL.texts("client_cert_chain_fps", "SHA-256 of the client's certificates.", max=16)
+                                "the client.", max=100, source="Zeek")
+cdef int CERT_CHAIN_FPS = SSL.texts("cert_chain_fps", "SHA-256 of the server's certificates, its own first.", max=16,
+                                    source="RFC 8446, 4.4.2")
+cdef int CLIENT_CERT_CHAIN_FPS = SSL.texts("client_cert_chain_fps", "SHA-256 of the client's certificates.", max=16,
+                                           source="RFC 8446, 4.4.2")
 cdef int SNI_MATCHES_CERT = SSL.bool("sni_matches_cert", "The server's certificate is for the name that the client "
-                                     "asked for (RFC 6125).")
-cdef int SUBJECT = SSL.text("subject", "Subject of the server's own certificate.", max=2048)
-cdef int ISSUER = SSL.text("issuer", "Its issuer.", max=2048)
-cdef int SERIAL = SSL.text("serial", "Its serial number, in hex.", max=128)
-cdef int FINGERPRINT = SSL.text("fingerprint", "Its SHA-256, in hex.", max=64)
-cdef int FINGERPRINT_SHA1 = SSL.text("fingerprint_sha1", "Its SHA-1, in hex.", max=40)
-cdef int NOT_VALID_BEFORE = SSL.time("not_valid_before", "It is valid from then on.")
+                                     "asked for.", source="RFC 6125, 6.4")
+cdef int SUBJECT = SSL.text("subject", "Subject of the server's own certificate.", max=2048, source="RFC 5280, 4.1.2")
+cdef int ISSUER = SSL.text("issuer", "Its issuer.", max=2048, source="RFC 5280, 4.1.2")
+cdef int SERIAL = SSL.text("serial", "Its serial number, in hex.", max=128, source="RFC 5280, 4.1.2.2")
+cdef int FINGERPRINT = SSL.text("fingerprint", "Its SHA-256, in hex.", max=64, source="FIPS 180-4")
+cdef int FINGERPRINT_SHA1 = SSL.text("fingerprint_sha1", "Its SHA-1, in hex.", max=40, source="FIPS 180-4")
+cdef int NOT_VALID_BEFORE = SSL.time("not_valid_before", "It is valid from then on.", source="RFC 5280, 4.1.2.5")
 cdef int NOT_VALID_AFTER = SSL.time("not_valid_after", "It is valid until then; 2262-04-11 stands for all "
-                                    "later times.")
-cdef int CLIENT_SUBJECT = SSL.text("client_subject", "Subject of the client's own certificate.", max=2048)
-cdef int CLIENT_ISSUER = SSL.text("client_issuer", "Its issuer.", max=2048)
-cdef int JA3 = SSL.text("ja3", "Fingerprint of the client's hello (JA3).", max=32)
-cdef int JA3S = SSL.text("ja3s", "Fingerprint of the server's hello (JA3S).", max=32)
-cdef int JA4 = SSL.text("ja4", "Fingerprint of the client's hello (JA4).", max=36)
-cdef int CLIENT_ALPNS = SSL.texts("client_alpns", "Application protocols that the client offered (RFC 7301).", max=16)
-cdef int ECH = SSL.bool("ech", "The client sent an encrypted hello inside of this one, which names another server.")
+                                    "later times.", source="RFC 5280, 4.1.2.5")
+cdef int CLIENT_SUBJECT = SSL.text("client_subject", "Subject of the client's own certificate.", max=2048,
+                                   source="RFC 5280, 4.1.2")
+cdef int CLIENT_ISSUER = SSL.text("client_issuer", "Its issuer.", max=2048, source="RFC 5280, 4.1.2")
+cdef int JA3 = SSL.text("ja3", "Fingerprint of the client's hello (JA3).", max=32, source="JA3")
+cdef int JA3S = SSL.text("ja3s", "Fingerprint of the server's hello (JA3S).", max=32, source="JA3")
+cdef int JA4 = SSL.text("ja4", "Fingerprint of the client's hello (JA4).", max=36, source="JA4")
+cdef int CLIENT_ALPNS = SSL.texts("client_alpns", "Application protocols that the client offered.", max=16,
+                                  source="RFC 7301, 3.1")
+cdef int ECH = SSL.bool("ech", "The client sent an encrypted hello inside of this one, which names another server.",
+                        source="RFC 9849, 5")
 
 SSL_SCHEMA = SSL
 

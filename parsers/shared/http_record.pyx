@@ -13,50 +13,68 @@ from parsers.shared.http_headers cimport (AUTHORIZATION_HEADER, CONTENT_TYPE_HEA
 from parsers.shared.http_lines cimport base64_value, hex_value, read_number
 
 cdef Schema HTTP = Schema("http", "HTTP requests and their answers, a record for each pair.")
-cdef int TRANS_DEPTH = HTTP.count("trans_depth", "Number of the transaction in its connection, from 1.")
-cdef int METHOD = HTTP.text("method", "Verb of the request.", max=64)
-cdef int HOST = HTTP.text("host", "Host header of the request, with the port if it had one.")
-cdef int URI = HTTP.text("uri", "Target of the request, percent sequences decoded.", max=8192)
-cdef int REFERRER = HTTP.text("referrer", "Referer header of the request.", max=4096)
-cdef int VERSION = HTTP.text("version", "HTTP version of the answer.", max=8)
-cdef int USER_AGENT = HTTP.text("user_agent", "User-Agent header of the request.")
-cdef int ORIGIN = HTTP.text("origin", "Origin header of the request.")
+cdef int TRANS_DEPTH = HTTP.count("trans_depth", "Number of the transaction in its connection, from 1.", source="Zeek")
+cdef int METHOD = HTTP.text("method", "Verb of the request.", max=64, source="RFC 9110, 9")
+cdef int HOST = HTTP.text("host", "Host header of the request, with the port if it had one.", source="RFC 9110, 7.2")
+cdef int URI = HTTP.text("uri", "Target of the request, percent sequences decoded.", max=8192, source="RFC 9112, 3.2")
+cdef int REFERRER = HTTP.text("referrer", "Referer header of the request.", max=4096, source="RFC 9110, 10.1.3")
+cdef int VERSION = HTTP.text("version", "HTTP version of the answer.", max=8, source="RFC 9112, 2.3")
+cdef int USER_AGENT = HTTP.text("user_agent", "User-Agent header of the request.", source="RFC 9110, 10.1.5")
+cdef int ORIGIN = HTTP.text("origin", "Origin header of the request.", source="RFC 6454, 7")
 cdef int REQUEST_BODY_LEN = HTTP.count("request_body_len", "Bytes of the request's body, without chunk framing; of one "
-                                       "in gzip, what it unpacks to as its end says (RFC 1952, 2.3.1).")
-cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "The same of the answer's body.")
-cdef int STATUS_CODE = HTTP.count("status_code", "Status of the answer.")
-cdef int STATUS_MSG = HTTP.text("status_msg", "Reason phrase of the answer.")
-cdef int INFO_CODE = HTTP.count("info_code", "Last interim status (1xx) before the answer.")
-cdef int INFO_MSG = HTTP.text("info_msg", "Reason phrase of that.")
-cdef int USERNAME = HTTP.text("username", "User name of Basic authentication.")
-cdef int PASSWORD = HTTP.text("password", "Password of Basic authentication.", secret=True)
-cdef int PROXIED = HTTP.texts("proxied", "Headers that tell of a proxy, as NAME -> value.", max=16)
-cdef int ORIGINAL_URI = HTTP.text("original_uri", "Target of the request as sent, where decoding changed it.", max=8192)
-cdef int REQUEST_CONTENT_TYPE = HTTP.text("request_content_type", "Content-Type header of the request.", max=256)
-cdef int RESPONSE_CONTENT_TYPE = HTTP.text("response_content_type", "Content-Type header of the answer.", max=256)
-cdef int CLIENT_HEADER_NAMES = HTTP.texts("client_header_names", "Names of the request's headers, in order.", max=64)
-cdef int SERVER_HEADER_NAMES = HTTP.texts("server_header_names", "Names of the answer's headers, in order.", max=64)
-cdef int REQUEST_ENCODED_LEN = HTTP.count("request_encoded_len", "Bytes of an encoded request body as transferred.")
-cdef int RESPONSE_ENCODED_LEN = HTTP.count("response_encoded_len", "Bytes of an encoded answer body as transferred.")
-cdef int FIRST_BYTE = HTTP.interval("time_to_first_byte", "From the request's first packet to the answer's.")
-cdef int DURATION = HTTP.interval("duration", "From the request's first packet to the last of the transaction.")
-cdef int STREAM_ID = HTTP.count("stream_id", "Number of the stream, of HTTP/2 (RFC 9113, 5.1.1).")
-cdef int GRPC_SERVICE = HTTP.text("grpc_service", "Service that was called, of gRPC.", max=256)
-cdef int GRPC_METHOD = HTTP.text("grpc_method", "Method that was called, of gRPC.", max=256)
-cdef int GRPC_STATUS = HTTP.count("grpc_status", "How that went: 0 is success.")
-cdef int GRPC_MESSAGE = HTTP.text("grpc_message", "Words to that.", max=1024)
+                                       "in gzip, what it unpacks to as its end says (RFC 1952, 2.3.1).",
+                                       source="RFC 9112, 6")
+cdef int RESPONSE_BODY_LEN = HTTP.count("response_body_len", "The same of the answer's body.", source="RFC 9112, 6")
+cdef int STATUS_CODE = HTTP.count("status_code", "Status of the answer.", source="RFC 9110, 15")
+cdef int STATUS_MSG = HTTP.text("status_msg", "Reason phrase of the answer.", source="RFC 9112, 4")
+cdef int INFO_CODE = HTTP.count("info_code", "Last interim status (1xx) before the answer.", source="RFC 9110, 15.2")
+cdef int INFO_MSG = HTTP.text("info_msg", "Reason phrase of that.", source="RFC 9112, 4")
+cdef int USERNAME = HTTP.text("username", "User name of Basic authentication.", source="RFC 7617, 2")
+cdef int PASSWORD = HTTP.text("password", "Password of Basic authentication.", secret=True, source="RFC 7617, 2")
+cdef int PROXIED = HTTP.texts("proxied", "Headers that tell of a proxy, as NAME -> value.", max=16,
+                              source="RFC 7239, 4; RFC 9110, 7.6.3")
+cdef int ORIGINAL_URI = HTTP.text("original_uri", "Target of the request as sent, where decoding changed it.", max=8192,
+                                  source="RFC 9112, 3.2")
+cdef int REQUEST_CONTENT_TYPE = HTTP.text("request_content_type", "Content-Type header of the request.", max=256,
+                                          source="RFC 9110, 8.3")
+cdef int RESPONSE_CONTENT_TYPE = HTTP.text("response_content_type", "Content-Type header of the answer.", max=256,
+                                           source="RFC 9110, 8.3")
+cdef int CLIENT_HEADER_NAMES = HTTP.texts("client_header_names", "Names of the request's headers, in order.", max=64,
+                                          source="RFC 9112, 5")
+cdef int SERVER_HEADER_NAMES = HTTP.texts("server_header_names", "Names of the answer's headers, in order.", max=64,
+                                          source="RFC 9112, 5")
+cdef int REQUEST_ENCODED_LEN = HTTP.count("request_encoded_len", "Bytes of an encoded request body as transferred.",
+                                          source="RFC 9110, 8.4")
+cdef int RESPONSE_ENCODED_LEN = HTTP.count("response_encoded_len", "Bytes of an encoded answer body as transferred.",
+                                           source="RFC 9110, 8.4")
+cdef int FIRST_BYTE = HTTP.interval("time_to_first_byte", "From the request's first packet to the answer's.",
+                                    source="packet times")
+cdef int DURATION = HTTP.interval("duration", "From the request's first packet to the last of the transaction.",
+                                  source="packet times")
+cdef int STREAM_ID = HTTP.count("stream_id", "Number of the stream, of HTTP/2.",
+                                source="RFC 9113, 5.1.1")
+cdef int GRPC_SERVICE = HTTP.text("grpc_service", "Service that was called, of gRPC.", max=256,
+                                  source="gRPC over HTTP/2, Requests")
+cdef int GRPC_METHOD = HTTP.text("grpc_method", "Method that was called, of gRPC.", max=256,
+                                 source="gRPC over HTTP/2, Requests")
+cdef int GRPC_STATUS = HTTP.count("grpc_status", "How that went: 0 is success.", source="gRPC over HTTP/2, Responses")
+cdef int GRPC_MESSAGE = HTTP.text("grpc_message", "Words to that.", max=1024, source="gRPC over HTTP/2, Responses")
 cdef int ORIG_MIME_TYPES = HTTP.texts("orig_mime_types", "Kind of file that the request's body is, by its first bytes.",
-                                      max=1)
-cdef int RESP_MIME_TYPES = HTTP.texts("resp_mime_types", "Kind of file that the answer's body is, likewise.", max=1)
+                                      max=1, source="content")
+cdef int RESP_MIME_TYPES = HTTP.texts("resp_mime_types", "Kind of file that the answer's body is, likewise.", max=1,
+                                      source="content")
 cdef int REQUEST_SHA256 = HTTP.text("request_sha256", "SHA-256 of the request's body without its Content-Encoding, of "
-                                    "whole bodies; when asked for (--http-sha256).", max=64)
-cdef int RESPONSE_SHA256 = HTTP.text("response_sha256", "The same of the answer's body.", max=64)
+                                    "whole bodies; when asked for (--http-sha256).", max=64, source="FIPS 180-4")
+cdef int RESPONSE_SHA256 = HTTP.text("response_sha256", "The same of the answer's body.", max=64, source="FIPS 180-4")
 cdef int REQUEST_HEADERS = HTTP.texts("request_headers", "Headers of the request as sent, NAME: value; when asked for "
-                                      "(--http-headers). Values of secret ones are ***.", max=128)
-cdef int RESPONSE_HEADERS = HTTP.texts("response_headers", "Headers of the answer, likewise.", max=128)
-cdef int AUTHORIZATION = HTTP.text("authorization", "Authorization header of the request.", max=4096, secret=True)
-cdef int COOKIE = HTTP.text("cookie", "Cookie header of the request.", max=4096, secret=True)
-cdef int SET_COOKIE = HTTP.text("set_cookie", "Set-Cookie headers of the answer.", max=4096, secret=True)
+                                      "(--http-headers). Values of secret ones are ***.", max=128, source="RFC 9112, 5")
+cdef int RESPONSE_HEADERS = HTTP.texts("response_headers", "Headers of the answer, likewise.", max=128,
+                                       source="RFC 9112, 5")
+cdef int AUTHORIZATION = HTTP.text("authorization", "Authorization header of the request.", max=4096, secret=True,
+                                   source="RFC 9110, 11.6.2")
+cdef int COOKIE = HTTP.text("cookie", "Cookie header of the request.", max=4096, secret=True, source="RFC 6265, 4.2")
+cdef int SET_COOKIE = HTTP.text("set_cookie", "Set-Cookie headers of the answer.", max=4096, secret=True,
+                                source="RFC 6265, 4.1")
 
 HTTP_SCHEMA = HTTP
 

@@ -5,13 +5,17 @@ from cext.record cimport keep_item, keep_text, new_draft, put_text
 from parsers.shared.http_headers cimport WEBSOCKET_PROTOCOL_HEADER
 
 cdef Schema WEBSOCKET = Schema("websocket", "HTTP connections that were upgraded to WebSockets.")
-cdef int HOST = WEBSOCKET.text("host", "Host header of the request.")
-cdef int URI = WEBSOCKET.text("uri", "Target of the request.", max=8192)
-cdef int USER_AGENT = WEBSOCKET.text("user_agent", "User-Agent header of the request.")
-cdef int SUBPROTOCOL = WEBSOCKET.text("subprotocol", "Protocol that the server chose (RFC 6455, 11.3.4).", max=256)
-cdef int CLIENT_PROTOCOLS = WEBSOCKET.texts("client_protocols", "Protocols that the client offered.", max=32)
-cdef int SERVER_EXTENSIONS = WEBSOCKET.texts("server_extensions", "Extensions that the server took (11.3.2).", max=32)
-cdef int CLIENT_EXTENSIONS = WEBSOCKET.texts("client_extensions", "Extensions that the client offered.", max=32)
+cdef int HOST = WEBSOCKET.text("host", "Host header of the request.", source="RFC 6455, 4.1")
+cdef int URI = WEBSOCKET.text("uri", "Target of the request.", max=8192, source="RFC 6455, 4.1")
+cdef int USER_AGENT = WEBSOCKET.text("user_agent", "User-Agent header of the request.", source="RFC 6455, 4.1")
+cdef int SUBPROTOCOL = WEBSOCKET.text("subprotocol", "Protocol that the server chose.", max=256,
+                                      source="RFC 6455, 11.3.4")
+cdef int CLIENT_PROTOCOLS = WEBSOCKET.texts("client_protocols", "Protocols that the client offered.", max=32,
+                                            source="RFC 6455, 11.3.4")
+cdef int SERVER_EXTENSIONS = WEBSOCKET.texts("server_extensions", "Extensions that the server took.", max=32,
+                                             source="RFC 6455, 11.3.2")
+cdef int CLIENT_EXTENSIONS = WEBSOCKET.texts("client_extensions", "Extensions that the client offered.", max=32,
+                                             source="RFC 6455, 11.3.2")
 
 WEBSOCKET_SCHEMA = WEBSOCKET
 
