@@ -22,6 +22,7 @@ log_destination = 'jsonlog'
 logging_collector = on
 log_statement = all
 log_connections = on
+log_replication_commands = on
 log_directory = 'log'
 log_filename = 'log'
 """
@@ -42,13 +43,13 @@ class Database:
         with (data / "postgresql.conf").open("a") as file:
             file.write(SETTINGS + f"unix_socket_directories = '{self.home}'\n")
         with (data / "pg_hba.conf").open("a") as file:
-            file.write("host all all 10.20.0.0/24 scram-sha-256\n")
+            file.write("host all,replication all 10.20.0.0/24 scram-sha-256\n")
         for name in ("server.key", "server.crt"):
             shutil.copy(lab.work / name, data / name)
             shutil.chown(data / name, "postgres")
             (data / name).chmod(0o600)
         lab.server("su", "postgres", "-c", f"{PROGRAMS[-1]}/postgres -D {data}", ready=5432)
-        self.sql("create role ana login password 'tea'")
+        self.sql("create role ana login replication password 'tea'")
         self.sql("create database shop owner ana")
 
     def as_postgres(self, command: str) -> None:
@@ -82,6 +83,7 @@ def truth() -> "Truth":
             psql(lab, "refused", "prefer", "select 1 as one", "select nope", "update thing set id = 1 where id = 0")
             psql(lab, "wrong", "disable", "select 1", password="wrong")
             psql(lab, "nowhere", "disable", "select 1", database="nowhere")
+            replicate(lab)
             database.sql("alter system set ssl = on")
             database.sql("select pg_reload_conf()")
             while "on" not in database.sql("show ssl"):  # the server takes its time
@@ -92,6 +94,14 @@ def truth() -> "Truth":
             [json.loads(line) for line in told.splitlines()],
             database.log(),
         )
+
+
+def replicate(lab: Lab) -> None:
+    """Follows the server's log for some seconds: COPY in both directions at a time."""
+    (lab.work / "wal").mkdir()
+    words = ["-h", SERVER, "-U", "ana", "-D", str(lab.work / "wal"), "--no-loop", "--status-interval=1"]
+    env = {"PGPASSWORD": "tea", "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+    lab.client("timeout", "-s", "INT", "3", f"{PROGRAMS[-1]}/pg_receivewal", *words, check=False, env=env)
 
 
 def psql(lab: Lab, name: str, ssl: str, *sql: str, password: str = "tea", database: str = "shop") -> None:
@@ -124,12 +134,14 @@ def test_every_statement_that_the_server_logged_is_told_and_no_other(truth: Trut
         (entry["application_name"], found[1])
         for entry in log
         if (found := re.match(r"(?:statement|execute [^:]*): (.*)", entry["message"], re.DOTALL))
-        and entry["application_name"] != "taken"
+        and entry["application_name"] not in ("taken", "pg_receivewal")
     )
     got = collections.Counter(
         (r["application_name"], r["frontend_arg"])
         for r in records
-        if r.get("frontend") in ("simple_query", "execute") and r.get("backend") != "aborted"
+        if r.get("frontend") in ("simple_query", "execute")
+        and r.get("backend") != "aborted"
+        and r["application_name"] != "pg_receivewal"
     )
     assert want - got == collections.Counter()
     failed = {(entry.get("application_name"), entry.get("statement")) for entry in log}
@@ -176,6 +188,25 @@ def test_copied_rows_and_bytes_are_those_of_the_client(truth: Truth) -> None:
     rows = sum(len(f"{i}\t") + 50 + 1 for i in range(2000))
     assert rows < into["request_bytes"] < rows + 2000 * 5 + 200
     assert out["response_bytes"] > rows
+
+
+def test_replication_is_copy_in_both_directions(truth: Truth) -> None:
+    records, _, log = truth
+    of_it = [r for r in records if r.get("application_name") == "pg_receivewal"]
+    assert (of_it[0]["frontend"], of_it[0]["replication"]) == ("startup", "true")
+    want = [
+        entry["message"].partition(": ")[2]
+        for entry in log
+        if entry["message"].startswith("received replication command: ")
+    ]
+    assert want
+    assert [r["frontend_arg"] for r in of_it if r["frontend"] == "simple_query"] == want
+    (stream,) = (r for r in of_it if "copy" in r)
+    assert (stream["copy"], stream["success"]) == ("both", True)
+    assert stream["frontend_arg"].startswith("START_REPLICATION")
+    assert stream["response_bytes"] > 100_000  # of the log of a new database
+    assert stream["request_bytes"] > 100  # how far it has come, each second
+    assert stream["duration"] > 1
 
 
 def test_values_and_durations_are_plausible(truth: Truth) -> None:
