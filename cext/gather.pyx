@@ -1,6 +1,7 @@
 """A second layer inside of a stream or of datagrams, put together by offset: QUIC's CRYPTO frames."""
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
+
+from cext.owned cimport disown, own_more
 
 
 cdef bint gather_put(Gather* g, uint32_t at, Span s) noexcept nogil:
@@ -16,7 +17,7 @@ cdef bint gather_put(Gather* g, uint32_t at, Span s) noexcept nogil:
         room = g.room if g.room else 2048
         while room < end:
             room *= 2
-        p = <uint8_t*>realloc(g.p, room)
+        p = <uint8_t*>own_more(g.p, room)
         if p == NULL:
             return False
         g.p, g.room = p, room
@@ -48,5 +49,5 @@ cdef Span gathered(const Gather* g) noexcept nogil:
 
 
 cdef void gather_free(Gather* g) noexcept nogil:
-    free(g.p)
+    disown(g.p)
     g.p, g.room, g.count = NULL, 0, 0

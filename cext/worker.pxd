@@ -30,6 +30,7 @@ cdef class Worker:
     cdef uint64_t bytes
     cdef uint64_t flow_packets
     cdef uint64_t evicted
+    cdef uint64_t refused_before   # by the budget of what parsers own, before this worker began
     cdef uint64_t twins
     cdef Frame frames[BATCH]
     cdef Packet batch[BATCH]

@@ -10,6 +10,7 @@ from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SE
 from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
 from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
 from cext.pcap cimport Capture
+from cext.owned cimport owned_bytes, owned_refused
 from cext.record cimport Record, Schema, clear, draft_bytes, put_number
 from cext.tcp cimport Turn, begins_anew, locate, take_turn
 from cext.types cimport SECOND
@@ -41,6 +42,7 @@ COUNTERS = (
     ("reorder_shed", "Holes given up early for want of memory."),
     ("parsers_rejected", "Flows whose parser found them to be something else, or broken."),
     ("parsers_shed", "Flows that lost their parser for want of memory."),
+    ("parsers_refused", "Times that a parser was refused memory of its own: the budget of all was spent."),
     ("python_calls", "Questions put to Python: digests and the like."),
     ("records_lost", "Records that could not be encoded for want of memory."),
     ("cut_copies", "Packets whose copy is shorter than their IP length says."),
@@ -69,6 +71,7 @@ cdef class Worker:
         self.begin = 0 if begin is None else begin
         self.end = NEVER if end is None else end
         self.first_time = -1
+        self.refused_before = owned_refused()
         self.interim = <Time>(min(interim, 1e9) * SECOND)
         if self.interim <= 0:
             self.interim = NEVER
@@ -119,12 +122,13 @@ cdef class Worker:
             "flows": self.flows.created, "flows_peak": self.flows.peak, "flows_evicted": self.evicted,
             "twin_packets": self.twins, "gaps": self.streams.gaps, "missed_bytes": self.streams.missed,
             "reorder_shed": self.streams.shed, "parsers_rejected": self.dispatch.rejected,
-            "parsers_shed": self.dispatch.shed, "python_calls": self.writer.asked, "records_lost": self.writer.lost}
+            "parsers_shed": self.dispatch.shed, "parsers_refused": owned_refused() - self.refused_before,
+            "python_calls": self.writer.asked, "records_lost": self.writer.lost}
 
     def memory(self):
         """Bytes held right now, by room: what must be back at its start when all flows have ended."""
         return {"flows": self.flows.count, "held": self.streams.held, "carried": self.dispatch.carried,
-                "parsers": self.dispatch.parsers, "drafts": draft_bytes()}
+                "parsers": self.dispatch.parsers, "drafts": draft_bytes(), "owned": owned_bytes()}
 
     @property
     def times(self):

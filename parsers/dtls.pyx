@@ -4,10 +4,10 @@ Each datagram holds whole records, each record whole fragments of handshake mess
 fragments that come in order; what comes again, or too early, is passed over: the sender repeats a flight that is lost.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free
 
-from cext.buffer cimport Buffer, append, reserve
+from cext.buffer cimport Buffer, append
 from cext.cursor cimport Cursor, Span, cursor, left, pass_over, peek, take, take_rest, u8, u16, u24, within
+from cext.owned cimport disown, own_room
 from cext.parser cimport Conn, Match, Reason, Verdict, weird
 from parsers.shared.handshake cimport (CLIENT_HELLO, HELLO_VERIFY_REQUEST, LONGEST_HANDSHAKE, SERVER_HELLO, Handshake)
 
@@ -113,7 +113,7 @@ cdef class DtlsParser(Handshake):
             return True
         if at == 0:
             half.kind, half.size = kind, size
-        if size != half.size or not reserve(&half.message, said.n):
+        if size != half.size or not own_room(&half.message, said.n):
             return True
         append(&half.message, said.p, said.n)
         if half.message.n == size:
@@ -125,8 +125,8 @@ cdef class DtlsParser(Handshake):
 
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         self.finish(conn)
-        free(self.half[0].message.p)
-        free(self.half[1].message.p)
+        disown(self.half[0].message.p)
+        disown(self.half[1].message.p)
         self.half[0].message.p = self.half[1].message.p = NULL
 
 

@@ -9,11 +9,11 @@ gone: what is known is written, and the flow left.
             └─ RST_STREAM, END_STREAM ──▶ record
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 
-from cext.buffer cimport Buffer, append, reserve
+from cext.buffer cimport Buffer, append
 from cext.cursor cimport (Cursor, Span, equals, left, part, pass_over, peek, span, starts, take, take_rest, u8, u16,
                           u24, u32, within)
+from cext.owned cimport disown, own_room
 from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, need, policy, skip, weird
 from cext.record cimport (Draft, Drafts, free_draft, get_text, is_set, keep_text, new_draft, put_number, queue_draft,
                           unqueue_draft)
@@ -166,7 +166,7 @@ cdef class Http2Parser(Parser):
             weird(conn, b"HTTP2_bad_frame")
             return Verdict.DONE
         piece = part(span(m.p, left(m)), 0, left(m) - padding)
-        if half.block.n + piece.n > LONGEST_BLOCK or not reserve(&half.block, piece.n):
+        if half.block.n + piece.n > LONGEST_BLOCK or not own_room(&half.block, piece.n):
             weird(conn, b"HTTP2_headers_too_long")
             return Verdict.DONE
         append(&half.block, piece.p, piece.n)
@@ -296,8 +296,8 @@ cdef class Http2Parser(Parser):
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         while self.queue.first != NULL:
             self.write(conn, self.queue.first)
-        free(self.half[0].block.p)
-        free(self.half[1].block.p)
+        disown(self.half[0].block.p)
+        disown(self.half[1].block.p)
         self.half[0].block.p = self.half[1].block.p = NULL
 
 

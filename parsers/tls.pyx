@@ -7,11 +7,11 @@ skipped record by record, and not read any more once the record is written.  Lef
                        ── change_cipher_spec, or in TLS 1.3 the first application data ──▶ ENCRYPTED
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memmove
 
-from cext.buffer cimport Buffer, append, reserve
+from cext.buffer cimport Buffer, append
 from cext.cursor cimport (Cursor, Span, cursor, left, pass_over, peek, take, take_rest, u8, u16, u24, within)
+from cext.owned cimport disown, own_room
 from cext.parser cimport Conn, Match, Reason, Verdict, need, skip, weird
 from parsers.shared.handshake cimport CLIENT_HELLO, HANDSHAKE_HEADER, LONGEST_HANDSHAKE, SERVER_HELLO, Handshake
 
@@ -169,7 +169,7 @@ cdef class TlsParser(Handshake):
     cdef Verdict collect(self, Half* half, Span s) noexcept nogil:
         if s.n == 0:
             return Verdict.MORE
-        if half.handshake.n + s.n > LONGEST_HANDSHAKE + LONGEST_RECORD or not reserve(&half.handshake, s.n):
+        if half.handshake.n + s.n > LONGEST_HANDSHAKE + LONGEST_RECORD or not own_room(&half.handshake, s.n):
             return Verdict.REJECT
         append(&half.handshake, s.p, s.n)
         return Verdict.MORE
@@ -201,8 +201,8 @@ cdef class TlsParser(Handshake):
 
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         self.finish(conn)
-        free(self.half[0].handshake.p)
-        free(self.half[1].handshake.p)
+        disown(self.half[0].handshake.p)
+        disown(self.half[1].handshake.p)
         self.half[0].handshake.p = self.half[1].handshake.p = NULL
 
 

@@ -4,11 +4,12 @@ import struct
 
 import pytest
 
+from cext import owned
 from tests.builders import ACK, FIN, PSH, START, Talk, Turns, connection, ethernet, geneve, ip, tcp
 from tests.conftest import Run, run
 
 SSL_REQUEST = struct.pack(">II", 8, 80877103)
-NOTHING = {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0}
+NOTHING = {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0, "owned": 0}
 
 
 def said(*turns: tuple[bool, bytes], most: int = 60000) -> Run:
@@ -145,3 +146,19 @@ def test_repeated_headers_are_bounded() -> None:
 def test_ports_of_the_envelope_are_not_the_inner_flows() -> None:
     conn = run([(START, geneve(ip("10.0.0.1", "10.0.0.2", 50, b"e" * 40)))]).one("conn")
     assert (conn["id.orig_p"], conn["id.resp_p"]) == (0, 0)
+
+
+def test_what_parsers_own_has_one_budget() -> None:
+    """A thousand handshakes that never end, where there is room for some."""
+    hello = b"\x16\x03\x01\x10\x00\x01\x00\x1f\x00" + b"\x03\x03" + bytes(4090)
+    before = owned.set_budget(100_000)
+    try:
+        frames = []
+        for port in range(1025, 2025):
+            frames += list(Talk(sport=port, dport=443).open().say([(True, hello)]).frames())
+        got = run(sorted(frames))
+        assert 0 < got.worker.counters()["parsers_refused"] < 1000
+        assert len(got.of("conn")) == 1000
+        assert got.worker.memory() == NOTHING
+    finally:
+        owned.set_budget(before)

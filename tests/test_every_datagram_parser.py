@@ -18,7 +18,7 @@ from tests.conftest import ROOT, exchanges, facts, run
 FOLDERS = {"dtls": "tls"}
 RECORDS = {"dtls": "ssl"}
 KINDS = [p["name"] for p in protocols() if not p["python"] and p["schema"] and "udp" in p["transport"]]
-EMPTY = {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0}
+EMPTY = {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0, "owned": 0}
 
 
 def data(kind: str) -> list[tuple[int, Turns]]:

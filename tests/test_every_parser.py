@@ -104,7 +104,7 @@ def test_a_gap_anywhere_is_counted_and_harmless(kind: str, side: bool) -> None:
         frames = [(time, ethernet(packet)) for i, (time, _, packet) in enumerate(talk.packets) if i != lost]
         got = run(frames)
         assert got.one("conn")["missed_bytes"] == len(talk.packets[lost][2]) - 40
-        assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0}
+        assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0, "owned": 0}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,7 +141,7 @@ def test_random_bytes_are_bounded(kind: str, noise: Turns, start: bool) -> None:
     turns = data(kind)[0][:1] + noise if start else noise
     got = run(connection(turns).frames())
     assert got.open_memory["carried"] < 200_000
-    assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0}
+    assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0, "owned": 0}
     for line in got.output.splitlines():
         json.loads(line)
 
@@ -159,7 +159,7 @@ def test_flipped_bytes_are_borne(kind: str, seed: int) -> None:
     got = run(connection(turns).frames())
     for line in got.output.splitlines():
         json.loads(line)
-    assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0}
+    assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0, "owned": 0}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -196,7 +196,7 @@ def test_memory_is_back_at_its_start_after_many_flows(kind: str) -> None:
     turns = data(kind)
     talks = [connection(turns[i % len(turns)], sport=20000 + i) for i in range(300)]
     got = run(sorted(frame for talk in talks for frame in talk.frames()))
-    assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0}
+    assert got.worker.memory() == {"flows": 0, "held": 0, "carried": 0, "parsers": 0, "drafts": 0, "owned": 0}
 
 
 def test_every_protocol_has_captures_of_its_own() -> None:

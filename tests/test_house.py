@@ -27,7 +27,8 @@ ROOMS = {
     "tcp": "flow packet types",
     "stream": "flow packet tcp types",
     "record": "buffer text types",
-    "gather": "types",
+    "owned": "buffer",
+    "gather": "owned types",
     "to_json": "buffer record text types wire",
     "to_msgpack": "buffer record text types wire",
     "parser": "buffer cursor flow record types",
@@ -38,7 +39,7 @@ ROOMS = {
     "worker": "*",
     "explain": "*",
 }
-FOR_PARSERS = {"buffer", "cursor", "gather", "parser", "record", "text", "types"}
+FOR_PARSERS = {"buffer", "cursor", "gather", "owned", "parser", "record", "text", "types"}
 LONGEST_FILE, LONGEST_FUNCTION = 800, 60
 
 

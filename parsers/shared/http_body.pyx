@@ -7,10 +7,10 @@ hash was asked for.  Codings are taken off only from what is looked at.
            └─ all, when asked for ──▶ SHA-256  └─ else swallowed
 """
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from cext.cursor cimport byte_at, equals_nocase, part
+from cext.owned cimport disown, own
 from cext.record cimport keep_text, lend_item, put_number
 from cext.types cimport span
 from parsers.shared.http_record cimport (ORIG_MIME_TYPES, REQUEST_BODY_LEN, REQUEST_ENCODED_LEN, REQUEST_SHA256,
@@ -99,7 +99,7 @@ cdef void look_at(Body* b, Span piece) noexcept nogil:
         b.kind = kind_of(b, piece)
         return
     if b.head == NULL:
-        b.head = <uint8_t*>malloc(b.look)
+        b.head = <uint8_t*>own(b.look)
         if b.head == NULL:
             b.look = 0
             return
@@ -114,7 +114,7 @@ cdef void end_look(Body* b) noexcept nogil:
     b.look = 0
     if b.n:
         b.kind = kind_of(b, span(b.head, b.n))
-    free(b.head)
+    disown(b.head)
     b.head, b.n = NULL, 0
 
 
@@ -179,7 +179,7 @@ cdef uint64_t unpacked(const Body* b, uint64_t seen, bint ended) noexcept nogil:
 
 cdef void free_body(Body* b) noexcept nogil:
     """All that it holds."""
-    free(b.head)
+    disown(b.head)
     b.head, b.n = NULL, 0
     if b.reader != NULL:
         release(b)

@@ -3,10 +3,10 @@
 An Execute names a portal, a portal runs a statement, a statement has its SQL since its Parse, perhaps an hour ago.  All
 is bounded; what falls out is unknown afterwards, as if it had been prepared before the capture.
 """
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from cext.cursor cimport copy_span, left, part, pass_over, same, until, u16, u32, u8
+from cext.owned cimport disown, own
 from parsers.shared.pg_messages cimport text_of
 from parsers.shared.sql cimport fingerprint_sql
 
@@ -19,7 +19,7 @@ cdef class Prepared:
         cdef Span name = part(until(m, 0), 0, LONGEST_NAME), sql = part(text_of(m), 0, LONGEST_SQL)
         cdef uint8_t shape[LONGEST_SQL]
         cdef uint32_t shape_size = fingerprint_sql(sql, shape)
-        cdef Statement* s = <Statement*>malloc(sizeof(Statement) + name.n + sql.n + shape_size)
+        cdef Statement* s = <Statement*>own(sizeof(Statement) + name.n + sql.n + shape_size)
         if s == NULL:
             return
         s.name_size, s.sql_size, s.shape_size, s.users, s.type_count = name.n, sql.n, shape_size, 2, 0
@@ -79,7 +79,7 @@ cdef class Prepared:
         portal.parameters = u16(m)
         if m.short or not keep_values:
             return
-        portal.values = <uint8_t*>malloc(values.n + 1)
+        portal.values = <uint8_t*>own(values.n + 1)
         if portal.values != NULL:
             copy_span(portal.values, values)
             portal.values_size = values.n
@@ -112,7 +112,7 @@ cdef class Prepared:
         cdef int i
         cdef Portal* p
         if self.portals == NULL:
-            self.portals = <Portal*>malloc(MOST_PORTALS * sizeof(Portal)) if make else NULL
+            self.portals = <Portal*>own(MOST_PORTALS * sizeof(Portal)) if make else NULL
             if self.portals == NULL:
                 return NULL
             for i in range(MOST_PORTALS):
@@ -170,7 +170,7 @@ cdef class Prepared:
         if self.portals != NULL:
             for i in range(MOST_PORTALS):
                 clear_portal(&self.portals[i])
-            free(self.portals)
+            disown(self.portals)
         self.portals = NULL
 
 
@@ -179,12 +179,12 @@ cdef void release(Statement* s) noexcept nogil:
         return
     s.users -= 1
     if s.users == 0:
-        free(s)
+        disown(s)
 
 
 cdef void clear_portal(Portal* portal) noexcept nogil:
     release(portal.runs)
-    free(portal.values)
+    disown(portal.values)
     portal.runs, portal.values, portal.values_size, portal.parameters = NULL, NULL, 0, 0
 
 
