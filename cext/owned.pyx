@@ -1,6 +1,7 @@
 """What each flow's parser may hold is bounded; what all of them may hold together is bounded here.
 
-A block that would go beyond the budget is refused, as if memory were out: its parser leaves the flow or goes on without.
+A block that would go beyond the budget is refused, as if memory were out: its parser leaves the flow, or goes on
+without.
 """
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, realloc

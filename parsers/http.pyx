@@ -52,6 +52,7 @@ cdef enum State:                   # what a side waits for
 cdef struct Message:               # the message that a side is in the middle of
     State state
     bint cut_line                  # the rest of a line that was too long comes first
+    bint cut_header                # lines that go on with it are passed over, too
     bint chunked
     bint has_length
     uint64_t length                # that the header tells
@@ -126,12 +127,15 @@ cdef class HttpParser(Parser):
             if said.n == 0:
                 self.end_head(conn, is_orig, asks)
                 return True
-            self.folded = False
+            if m.cut_header and is_blank(byte_at(said, 0)):
+                continue           # it goes on with one that was too long
+            m.cut_header = self.folded = False
             if not m.cut_line and (left(c) == 0 or is_blank(peek(c, 0))) and not self.whole_header(c, &said, before):
                 if left(&before) < LONGEST_LINE:
                     c[0] = before  # whether the next line goes on with this one cannot be told yet
                     return False
                 m.cut_line = left(c) > 0   # it is too long to wait for: what goes on with it is passed over
+            m.cut_header = m.cut_line
             self.header(conn, asks, said)
         return True
 
@@ -265,7 +269,7 @@ cdef class HttpParser(Parser):
     cdef void begin_message(self, Conn* conn, bint asks) noexcept nogil:
         cdef Message* m = &self.message[asks]
         m.state = HEADERS
-        m.chunked = m.has_length = False
+        m.chunked = m.has_length = m.cut_header = False
         if not asks:
             self.websocket = self.h2c = False
         m.length = 0
@@ -299,9 +303,11 @@ cdef class HttpParser(Parser):
         value = trimmed(take_rest(&c))
         if self.folded:
             value = unfolded(conn, d, value)
-        if byte_at(name, name.n - 1) <= c' ':
+        if byte_at(name, 0) <= c' ' or byte_at(name, name.n - 1) <= c' ':
             weird(conn, b"HTTP_space_before_colon")
-            name = trimmed(name)
+            name = bare(name)
+            if name.n == 0:
+                return
         known = find_header(name)
         if known.meaning != NO_MEANING:
             self.framing_header(conn, m, known.meaning, value)
@@ -465,6 +471,9 @@ cdef class HttpParser(Parser):
             miss_body(&m.body, n)
             self.end_run(conn, asks, n)
             return Verdict.MORE
+        if m.state == BODY:
+            miss_body(&m.body, m.run)
+            self.end_run(conn, asks, m.run)        # and something of what follows is lost, too
         if asks and self.asking != NULL:
             tell_body(&m.body, self.asking, True, m.body.seen, False)
             self.asking = NULL
@@ -526,6 +535,16 @@ cdef class HttpParser(Parser):
                 put_number(&d.record, DURATION, conn.ts - d.record.ts)
             emit_draft(conn, d)
         free_draft(d)
+
+
+cdef Span bare(Span name) noexcept nogil:
+    """Without spaces and control characters around it: some server takes it for the name within."""
+    cdef uint32_t first = 0
+    while first < name.n and byte_at(name, first) <= c' ':
+        first += 1
+    while name.n > first and byte_at(name, name.n - 1) <= c' ':
+        name = part(name, 0, name.n - 1)
+    return behind(name, first)
 
 
 cdef inline bint is_blank(uint8_t byte) noexcept nogil:

@@ -341,12 +341,14 @@ cdef class SshParser(Parser):
         if not g.accept:
             if size == wire_size(&self.suite, ACCEPT_PAYLOAD, 0):
                 g.accept = size    # what comes before it is an extension (RFC 8308)
-        elif size == wire_size(&self.suite, SUCCESS_PAYLOAD, 0) or (
-                size == wire_size(&self.suite, SUCCESS_PAYLOAD, DROPBEAR_PADS_TO)):
+        elif size == wire_size(&self.suite, SUCCESS_PAYLOAD, DROPBEAR_PADS_TO if self.is_dropbear() else 0):
             g.attempts += 1
             g.login = CAME_THROUGH
         else:
             learn_failure(g, size, self.asks_for_none())
+
+    cdef bint is_dropbear(self) noexcept nogil:
+        return equals(part(get_text(&self.draft.record, SERVER), 8, 8), b"dropbear", 8)
 
     cdef bint asks_for_none(self) noexcept nogil:
         """The client's first request is of the method "none", to learn which there are (RFC 4252, 5.2); that it fails

@@ -10,6 +10,7 @@ import asyncio
 import difflib
 import hashlib
 import ipaddress
+import os
 import sys
 import warnings
 from collections import defaultdict
@@ -269,6 +270,7 @@ def packets_of(path: str, decode_as: dict[str, str]) -> Iterator[Any]:
             from pyshark.tshark.tshark import TSharkNotFoundException
     except ImportError as error:
         raise UsageError("verify needs pyshark: pip install 'cloudmri[verify]'") from error
+    packets = None
     loop = asyncio.new_event_loop()                # pyshark's own would leave a signal handler behind
     if sys.version_info < (3, 12):                 # later ones do so themselves; other watchers lose exit codes
         watcher = asyncio.PidfdChildWatcher()
@@ -281,34 +283,44 @@ def packets_of(path: str, decode_as: dict[str, str]) -> Iterator[Any]:
                                           override_prefs={"tcp.reassemble_out_of_order": "TRUE"})
             yield from packets
             packets.close()
+            packets = None
     except TSharkNotFoundException as error:
         raise UsageError("verify needs tshark, Wireshark's command line (Debian: apt install tshark)") from error
     except TSharkCrashException as error:
-        packets._running_processes.clear()         # else it complains once more when it is collected
         words = " ".join(f"-d {port},{protocol}" for port, protocol in decode_as.items())
         raise CaptureError(f"tshark cannot read it to the end; see: tshark {words} -r {path}") from error
     finally:
+        if packets is not None:
+            packets._running_processes.clear()     # else it complains once more when it is collected
         loop.close()
 
 
 def connection_of(layers: list[Layer]) -> tuple[Connection, tuple[str, int]] | None:
-    """The innermost connection that a packet belongs to, and which end sent it; not one that an ICMP error quotes."""
+    """The innermost connection that a packet belongs to, and which end sent it; not one that an ICMP error quotes, and
+    none where a header is cut short."""
     proto, hosts, ports, vnis = "", ("", ""), (0, 0), dict[str, str]()
     for layer in layers:
         name = layer.layer_name
         if name in ("ip", "ipv6"):
-            hosts, proto = (str(layer.src), str(layer.dst)), ""
+            ends, proto = shown(layer, name + ".src") + shown(layer, name + ".dst"), ""
+            if len(ends) != 2:
+                return None
+            hosts = (ends[0], ends[1])
         elif name in ("tcp", "udp"):
-            proto, ports = name, (int(layer.srcport), int(layer.dstport))
+            numbers = shown(layer, name + ".srcport") + shown(layer, name + ".dstport")
+            if len(numbers) != 2:
+                return None
+            proto, ports = name, (int(numbers[0]), int(numbers[1]))
         elif name in ("icmp", "icmpv6"):
             return None
         elif name in ("vxlan", "geneve"):          # the outermost is the mirror session's
-            vnis.setdefault(name, shown(layer, name + ".vni")[0])
+            for number in shown(layer, name + ".vni"):
+                vnis.setdefault(name, number)
     if not proto:
         return None
     sender, other = (hosts[0], ports[0]), (hosts[1], ports[1])
-    number = vnis.get("vxlan", vnis.get("geneve"))
-    return connect(proto, sender, other, "" if number is None else f"VNI {int(number, 0)}"), sender
+    vni = vnis.get("vxlan", vnis.get("geneve"))
+    return connect(proto, sender, other, "" if vni is None else f"VNI {int(vni, 0)}"), sender
 
 
 # ---- the comparison ------------------------------------------------------------------------------------------------
@@ -336,6 +348,8 @@ def verify(path: str, kinds: set[str] | None = None,
         if kind not in KINDS:
             raise UnknownName("kind of record that tshark is asked for", kind, KINDS)
     kinds = set(kinds or KINDS)
+    if not os.path.isfile(path):
+        raise UsageError(f"{path} is no file; verify reads one capture at a time")
     ours = our_values(path, kinds)
     theirs, span = their_values(path, kinds, decode_as or {})
     count = sum(max(len(ours.get(key, ())), len(theirs.get(key, ()))) for key in {**ours, **theirs})

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sensor.errors import UsageError
 from sensor.verify import Connection, Disagreement, compare, verify
-from tests.builders import connection, pcap
+from tests.builders import START, connection, ethernet, ip, pcap, udp, vxlan
 from tests.conftest import PCAPS, ROOT, need
 from tests.parsers.test_postgresql import DONE, LOGIN, READY, message
 from tests.test_cli import SENSOR, sensor
@@ -82,6 +83,20 @@ def test_what_cannot_be_compared_is_exit_code_2(words: list[str], hint: str) -> 
     assert done.returncode == 2
     assert hint in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize("cut", [15, 20, 28, 36, 43, 46, 60, 70])
+def test_headers_that_are_cut_short_are_borne(cut: int, tmp_path: Path) -> None:
+    need("tshark")
+    inner = ethernet(ip("10.0.0.1", "10.0.0.2", 17, udp(1000, 2000, b"abc")))
+    path = tmp_path / "short.pcap"
+    path.write_bytes(pcap([(START, inner[:cut]), (START, vxlan(inner)[:cut])]))
+    verify(str(path))
+
+
+def test_a_directory_is_no_capture() -> None:
+    with pytest.raises(UsageError, match="one capture at a time"):
+        verify(str(ROOT))
 
 
 def test_without_tshark_it_says_what_to_install() -> None:

@@ -44,9 +44,12 @@ cdef object read_certificate(Conn* conn, Span der, bint leaf, bint client):
         weird(conn, b"x509_unreadable")
     elif certificate.odd:
         weird(conn, b"x509_unreadable_part")
-    kept = fill(&r, X509, certificate.fields | {
-        "fingerprint": certificate.fingerprint, "fingerprint_sha1": certificate.sha1, "host_cert": leaf,
-        "client_cert": client})
+    always = {"fingerprint": certificate.fingerprint, "fingerprint_sha1": certificate.sha1, "host_cert": leaf,
+              "client_cert": client}
+    try:
+        kept = fill(&r, X509, certificate.fields | always)
+    except (OverflowError, TypeError, ValueError):     # a value that no field can hold
+        kept = fill(&r, X509, always)
     emit_alone(conn, X509, &r)
     kept.clear()
     return certificate

@@ -14,6 +14,9 @@ PIECE = 1 << 16                    # bytes that a decoder gives at a time
 SLICE = 64                         # bytes that zstd gets at a time: it has no bound, but 4 bytes give 128 KiB at most
 WINDOW = 1 << 23                   # of zstd; what RFC 8878, 3.1.1.1.2, asks a decoder to bear
 MOST = 1 << 28                     # bytes of a body that are hashed
+LARGE = 1 << 20                    # bytes from which on a body may not be packed more than …
+MOST_PACKED = 500                  # … so many to one: text packs 10 to 1, a bomb 1,000 and more
+GZIP_BITS = 16 + zlib.MAX_WBITS
 
 
 class Decoder(Protocol):
@@ -33,13 +36,19 @@ class Plain:
 
 
 class Gzip:
-    def __init__(self, bits: int = 16 + zlib.MAX_WBITS) -> None:
-        self.unpacker = zlib.decompressobj(bits)
+    """Several members are one body (RFC 1952, 2.2); behind what has no members nothing may come."""
+
+    def __init__(self, bits: int = GZIP_BITS) -> None:
+        self.bits, self.unpacker = bits, zlib.decompressobj(bits)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
+            if self.unpacker.eof:
+                if self.bits != GZIP_BITS:
+                    raise ValueError("bytes behind the end")
+                self.unpacker = zlib.decompressobj(self.bits)
             yield self.unpacker.decompress(data, PIECE)
-            data = self.unpacker.unconsumed_tail
+            data = self.unpacker.unconsumed_tail or self.unpacker.unused_data
 
     def finished(self) -> bool:
         return self.unpacker.eof
@@ -79,12 +88,22 @@ class Brotli:
 
 
 class Zstd:
+    """Several frames are one body (RFC 8878, 3.1)."""
+
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         self.unpacker = zstandard.ZstdDecompressor(max_window_size=WINDOW).decompressobj()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for at in range(0, len(data), SLICE):
-            yield self.unpacker.decompress(data[at:at + SLICE])
+            rest = data[at:at + SLICE]
+            while rest:
+                if self.unpacker.eof:
+                    self.begin()
+                yield self.unpacker.decompress(rest)
+                rest = self.unpacker.unused_data if self.unpacker.eof else b""
 
     def finished(self) -> bool:
         return self.unpacker.eof
@@ -97,6 +116,10 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
     "br": Brotli,
     "zstd": Zstd,
 }
+
+
+COSTS = {"": 0, "gzip": 48 << 10, "deflate": 48 << 10, "br": 4 << 20, "zstd": WINDOW + (1 << 20)}    # bytes, each
+BUDGET = 128 << 20
 
 
 def first_bytes(coding: str, data: bytes, n: int) -> bytes:
@@ -112,17 +135,32 @@ def first_bytes(coding: str, data: bytes, n: int) -> bytes:
 
 
 class Hash:
-    """SHA-256 of a body as its reader gets it, without its coding."""
+    """SHA-256 of a body as its reader gets it, without its coding.
+
+    What the decoders of all bodies may hold is bounded: ``ValueError`` for one too many.
+    """
+
+    held = 0                       # bytes, of all that are open
 
     def __init__(self, coding: str) -> None:
-        self.decoder, self.digest, self.size = DECODERS[coding](), hashlib.sha256(), 0
+        self.cost = 0
+        if Hash.held + COSTS[coding] > BUDGET:
+            raise ValueError("too many packed bodies at a time")
+        self.decoder, self.digest, self.packed, self.size = DECODERS[coding](), hashlib.sha256(), 0, 0
+        self.cost = COSTS[coding]
+        Hash.held += self.cost
+
+    def __del__(self) -> None:
+        Hash.held -= self.cost
 
     def feed(self, data: bytes) -> None:
-        """Raises what the library raises on bytes that are not of the coding; ValueError for a body too large."""
+        """Raises what the library raises on bytes that are not of the coding; ValueError for a body too large, or
+        packed too well."""
+        self.packed += len(data)
         for piece in self.decoder.feed(data):
             self.digest.update(piece)
             self.size += len(piece)
-            if self.size > MOST:
+            if self.size > MOST or self.size > max(LARGE, MOST_PACKED * self.packed):
                 raise ValueError("a body too large to hash")
 
     def finish(self) -> str:

@@ -33,19 +33,22 @@ cdef void begin_body(Body* b, bint whole) noexcept nogil:
 
 
 cdef void set_coding(Body* b, Span said) noexcept nogil:
-    """By the Content-Encoding header."""
+    """By a Content-Encoding header; codings one over another are not taken off."""
+    cdef Coding coding = coding_of(said)
+    if coding != IDENTITY:
+        b.coding = coding if b.coding == IDENTITY else UNKNOWN_CODING
+
+
+cdef Coding coding_of(Span said) noexcept nogil:
     if equals_nocase(said, b"identity", 8):
-        b.coding = IDENTITY
-    elif equals_nocase(said, b"gzip", 4) or equals_nocase(said, b"x-gzip", 6):
-        b.coding = GZIP
-    elif equals_nocase(said, b"deflate", 7):
-        b.coding = DEFLATE
-    elif equals_nocase(said, b"br", 2):
-        b.coding = BROTLI
-    elif equals_nocase(said, b"zstd", 4):
-        b.coding = ZSTD
-    else:
-        b.coding = UNKNOWN_CODING
+        return IDENTITY
+    if equals_nocase(said, b"gzip", 4) or equals_nocase(said, b"x-gzip", 6):
+        return GZIP
+    if equals_nocase(said, b"deflate", 7):
+        return DEFLATE
+    if equals_nocase(said, b"br", 2):
+        return BROTLI
+    return ZSTD if equals_nocase(said, b"zstd", 4) else UNKNOWN_CODING
 
 
 cdef void expect(Body* b, uint64_t n) noexcept nogil:

@@ -33,26 +33,29 @@ MEANINGS = {
     "sec-websocket-protocol": WEBSOCKET_PROTOCOL_HEADER,
 }
 PROXY = "forwarded x-forwarded-for x-forwarded-from client-ip via xroxy-connection proxy-connection"   # Zeek's list
+SECRETS = """
+authentication-info cookie2 private-token proxy-authentication-info set-cookie2 x-access-token x-amz-security-token
+x-api-key x-auth-token x-aws-ec2-metadata-token x-csrf-token x-vault-token x-xsrf-token
+"""
 OTHERS = """
 accept accept-charset accept-encoding accept-language accept-patch accept-ranges access-control-allow-credentials
 access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers
-access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc
-authentication-info cache-control cdn-loop cf-cache-status cf-connecting-ip cf-ray clear-site-data connection
-content-disposition content-language content-location content-range content-security-policy
-content-security-policy-report-only cross-origin-embedder-policy cross-origin-opener-policy
-cross-origin-resource-policy date depth destination device-memory dnt downlink early-data etag expect expires from
-grpc-accept-encoding grpc-encoding grpc-timeout http2-settings if-match if-modified-since if-none-match if-range
-if-unmodified-since keep-alive last-modified link location max-forwards nel origin-agent-cluster p3p permissions-policy
-pragma priority proxy-authenticate range referrer-policy report-to retry-after sec-ch-ua sec-ch-ua-mobile
-sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc sec-websocket-accept
-sec-websocket-key sec-websocket-version server server-timing soapaction strict-transport-security te
-timing-allow-origin traceparent tracestate trailer upgrade-insecure-requests vary warning www-authenticate
-x-amz-cf-id x-amz-cf-pop x-amz-content-sha256 x-amz-date x-amz-id-2 x-amz-request-id x-amz-security-token
-x-amz-target x-amzn-requestid x-amzn-trace-id x-api-key x-aspnet-version x-aws-ec2-metadata-token
-x-aws-ec2-metadata-token-ttl-seconds x-b3-sampled x-b3-spanid x-b3-traceid x-cache x-cache-hits
-x-content-type-options x-correlation-id x-csrf-token x-dns-prefetch-control x-envoy-upstream-service-time
-x-forwarded-host x-forwarded-port x-forwarded-proto x-frame-options x-powered-by x-real-ip x-request-id
-x-requested-with x-robots-tag x-served-by x-timer x-ua-compatible x-xss-protection
+access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc cache-control
+cdn-loop cf-cache-status cf-connecting-ip cf-ray clear-site-data connection content-disposition content-language
+content-location content-range content-security-policy content-security-policy-report-only
+cross-origin-embedder-policy cross-origin-opener-policy cross-origin-resource-policy date depth destination
+device-memory dnt downlink early-data etag expect expires from grpc-accept-encoding grpc-encoding grpc-timeout
+http2-settings if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive last-modified link
+location max-forwards nel origin-agent-cluster p3p permissions-policy pragma priority proxy-authenticate range
+referrer-policy report-to retry-after sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode
+sec-fetch-site sec-fetch-user sec-gpc sec-websocket-accept sec-websocket-key sec-websocket-version server
+server-timing soapaction strict-transport-security te timing-allow-origin traceparent tracestate trailer
+upgrade-insecure-requests vary warning www-authenticate x-amz-cf-id x-amz-cf-pop x-amz-content-sha256 x-amz-date
+x-amz-id-2 x-amz-request-id x-amz-target x-amzn-requestid x-amzn-trace-id x-aspnet-version
+x-aws-ec2-metadata-token-ttl-seconds x-b3-sampled x-b3-spanid x-b3-traceid x-cache x-cache-hits x-content-type-options
+x-correlation-id x-dns-prefetch-control x-envoy-upstream-service-time x-forwarded-host x-forwarded-port
+x-forwarded-proto x-frame-options x-powered-by x-real-ip x-request-id x-requested-with x-robots-tag x-served-by
+x-timer x-ua-compatible x-xss-protection
 """
 
 
@@ -88,5 +91,7 @@ for name, meaning in MEANINGS.items():
     add(name, meaning)
 for name in PROXY.split():
     add(name, PROXY_HEADER)
+for name in SECRETS.split():
+    add(name, SECRET_HEADER)
 for name in OTHERS.split():
     add(name, NO_MEANING)

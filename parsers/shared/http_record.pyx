@@ -9,7 +9,8 @@ from cext.record cimport (Draft, Schema, keep_bytes, keep_item, keep_more, keep_
 from cext.text cimport whole_text
 from parsers.shared.http_headers cimport (AUTHORIZATION_HEADER, CONTENT_TYPE_HEADER, COOKIE_HEADER,
                                           GRPC_MESSAGE_HEADER, GRPC_STATUS_HEADER, HOST_HEADER, ORIGIN_HEADER,
-                                          PROXY_HEADER, REFERER_HEADER, SET_COOKIE_HEADER, USER_AGENT_HEADER)
+                                          PROXY_HEADER, REFERER_HEADER, SECRET_HEADER, SET_COOKIE_HEADER,
+                                          USER_AGENT_HEADER)
 from parsers.shared.http_lines cimport base64_value, hex_value, read_number
 
 cdef Schema HTTP = Schema("http", "HTTP requests and their answers, a record for each pair.")
@@ -192,13 +193,15 @@ cdef void keep_header(Draft* d, int field, uint32_t wishes, const Header* known,
     cdef uint8_t text[LONGEST_HEADER]
     cdef uint32_t n
     if not wishes & SECRETS and (known.meaning == AUTHORIZATION_HEADER or known.meaning == COOKIE_HEADER
-                                 or known.meaning == SET_COOKIE_HEADER):
+                                 or known.meaning == SET_COOKIE_HEADER or known.meaning == SECRET_HEADER):
         value = span(<const uint8_t*>b"***", 3)
     name = part(name, 0, LONGEST_NAME)
     n = name.n
     copy_span(text, name)
     text[n], text[n + 1] = c':', c' '
-    value = part(value, 0, whole_text(value.p, value.n, LONGEST_HEADER - n - 2))
+    if value.n > LONGEST_HEADER - n - 2:
+        d.record.cut |= <uint64_t>1 << field
+        value = part(value, 0, whole_text(value.p, value.n, LONGEST_HEADER - n - 2))
     copy_span(text + n + 2, value)
     keep_item(d, field, span(text, n + 2 + value.n))
 

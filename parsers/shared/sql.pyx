@@ -52,6 +52,8 @@ cdef uint32_t dollar_end(Span sql, uint32_t at) noexcept nogil:
     cdef uint32_t tag = 1, i
     while at + tag < sql.n and tag < LONGEST_TAG and is_word(byte_at(sql, at + tag)) and byte_at(sql, at + tag) != c'$':
         tag += 1
+    if tag == LONGEST_TAG:
+        return sql.n               # whatever it is, it may be a literal
     if byte_at(sql, at + tag) != c'$' or is_digit(byte_at(sql, at + 1)):
         return at
     tag += 1

@@ -10,6 +10,7 @@ from asn1crypto.x509 import Certificate, Name
 
 Fields = dict[str, Any]
 COMMON_NAME, KEY = "2.5.4.3", "subject_public_key_info"
+LONGEST_NUMBER = 128               # bytes of an object's number
 KEY_TYPES = {"rsa": "rsa", "rsassa_pss": "rsa", "ec": "ecdsa", "dsa": "dsa"}
 Rdns = list[list[tuple[str, str]]]               # attributes, as object number and value
 
@@ -24,10 +25,11 @@ def read(der: bytes, spell: Callable[[Rdns], str], algorithms: dict[str, str],
         body = Certificate.load(der)["tbs_certificate"]
     except Exception:
         return {}, []
+    subject = attempt(lambda: attributes(body["subject"]))
     fields = {
-        "certificate.version": attempt(lambda: int(body["version"]) + 1),
+        "certificate.version": attempt(lambda: version(int(body["version"]))),
         "certificate.serial": attempt(lambda: hexadecimal(int(body["serial_number"]))),
-        "certificate.subject": attempt(lambda: spell(attributes(body["subject"]))),
+        "certificate.subject": attempt(lambda: spell(subject)),
         "certificate.issuer": attempt(lambda: spell(attributes(body["issuer"]))),
         "certificate.not_valid_before": attempt(lambda: body["validity"]["not_before"].native.timestamp()),
         "certificate.not_valid_after": attempt(lambda: body["validity"]["not_after"].native.timestamp()),
@@ -38,8 +40,7 @@ def read(der: bytes, spell: Callable[[Rdns], str], algorithms: dict[str, str],
         "certificate.exponent": attempt(lambda: str(int(body[KEY]["public_key"].parsed["public_exponent"]))),
         "san.dns": attempt(lambda: dns_names(body)),
     }
-    common = attempt(lambda: [value for rdn in attributes(body["subject"]) for number, value in rdn
-                              if number == COMMON_NAME])
+    common = attempt(lambda: [value for rdn in subject for number, value in rdn if number == COMMON_NAME])
     return {name: value for name, value in fields.items() if value not in (None, [])}, common or []
 
 
@@ -52,7 +53,16 @@ def attempt(part: Callable[[], Any]) -> Any:
 
 
 def attributes(name: Name) -> Rdns:
+    if any(len(part["type"].contents) > LONGEST_NUMBER for rdn in name.chosen for part in rdn):
+        raise ValueError           # its digits would take quadratic time
     return [[(part["type"].dotted, str(part["value"].native)) for part in rdn] for rdn in name.chosen]
+
+
+def version(number: int) -> int:
+    """As people count them; ValueError for what can be none."""
+    if not 0 <= number < 255:
+        raise ValueError
+    return number + 1
 
 
 def hexadecimal(number: int) -> str:
@@ -62,6 +72,8 @@ def hexadecimal(number: int) -> str:
 
 def named(algorithm: Sequence, names: dict[str, str]) -> str | None:
     """By the first element alone: what follows it may be what is broken."""
+    if len(algorithm["algorithm"].contents) > LONGEST_NUMBER:
+        return None
     number: str = algorithm["algorithm"].dotted
     return names.get(number)
 

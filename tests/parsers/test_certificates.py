@@ -179,6 +179,15 @@ def test_of_what_no_parser_accepts_the_parts_are_told() -> None:
     assert found.names == whole.names == ("a.test", "*.b.test")
 
 
+def test_a_version_that_can_be_none_hides_nothing_else() -> None:
+    der = certificate(EC, "a.test")
+    odd = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x80", 1)  # -128
+    assert "certificate.version" not in describe(odd).fields
+    got = run(connection(handshake("a.test", odd, der), dport=443).frames())
+    assert len(got.of("x509")) == 2
+    assert len(got.one("ssl")["cert_chain_fps"]) == 2
+
+
 def test_of_elliptic_keys_too() -> None:
     found = describe(broken(certificate(ec.generate_private_key(ec.SECP256R1()))))
     assert (found.fields["certificate.key_type"], found.fields["certificate.key_length"]) == ("ecdsa", 256)

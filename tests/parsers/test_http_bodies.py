@@ -122,6 +122,15 @@ def test_a_body_with_a_hole_has_its_length_and_no_hash(size: int) -> None:
     assert second["response_sha256"] == hashlib.sha256(b"next").hexdigest()
 
 
+@pytest.mark.parametrize(("size", "seen", "lost"), [(400, 0, 500), (3000, 100, 3000), (3000, 2000, 1100)])
+def test_a_hole_beyond_the_end_of_a_body_leaves_its_length(size: int, seen: int, lost: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    talk = Talk(dport=80).open().say([(True, b"GET /a HTTP/1.1\r\n\r\n"), (False, head + b"x" * seen)])
+    talk.resp_seq += lost
+    talk.say([(True, b"GET /b HTTP/1.1\r\n\r\n"), (False, answer(b"abc"))]).close()
+    assert [r["response_body_len"] for r in run(talk.frames()).of("http")] == [size, 3]
+
+
 @pytest.mark.parametrize(
     "body",
     [gzip.compress(PAGE)[:-9], b"no gzip at all", b"", gzip.compress(PAGE)[:30] + b"\xff" * 500],
@@ -130,6 +139,54 @@ def test_what_cannot_be_unpacked_has_no_hash(body: bytes) -> None:
     record = ask(answer(body, b"Content-Encoding: gzip\r\n"), http_sha256=True)
     assert "response_sha256" not in record
     assert "response_sha256" not in ask(answer(body, b"Content-Encoding: compress\r\n"), http_sha256=True)
+
+
+A, B = PAGE, b"another body"
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "plain"),
+    [
+        (b"gzip", gzip.compress(A) + gzip.compress(B), A + B),
+        (b"zstd", zstandard.compress(A) + zstandard.compress(B), A + B),
+        (b"gzip", gzip.compress(A) + b"JUNK" * 20, None),
+        (b"zstd", zstandard.compress(A) + b"JUNK" * 20, None),
+        (b"deflate", zlib.compress(A) + zlib.compress(B), None),
+        (b"br", brotli.compress(A) + b"JUNK" * 20, None),
+    ],
+)
+def test_what_stands_behind_the_end_is_part_of_the_body_or_spoils_it(
+    coding: bytes, body: bytes, plain: bytes | None
+) -> None:
+    record = ask(answer(body, b"Content-Encoding: " + coding + b"\r\n"), http_sha256=True)
+    assert record.get("response_sha256") == (hashlib.sha256(plain).hexdigest() if plain else None)
+
+
+def test_bytes_behind_the_end_of_a_gzip_are_not_gathered() -> None:
+    reader = content_codings.Hash("gzip")
+    with pytest.raises(zlib.error):
+        for piece in (gzip.compress(b"x"), *[b"junk" * 350] * 6000):
+            reader.feed(piece)
+
+
+def test_two_codings_one_over_the_other_are_not_taken_off() -> None:
+    twice = b"Content-Encoding: gzip\r\nContent-Encoding: br\r\n"
+    record = ask(answer(brotli.compress(gzip.compress(A)), twice), http_sha256=True)
+    assert "resp_mime_types" not in record and "response_sha256" not in record
+    none = b"Content-Encoding: gzip\r\nContent-Encoding: identity\r\n"
+    assert ask(answer(gzip.compress(A), none))["resp_mime_types"] == ["text/html"]
+
+
+def test_decoders_of_all_bodies_have_one_budget() -> None:
+    before = content_codings.Hash.held
+    readers = []
+    with pytest.raises(ValueError, match="too many"):
+        while True:
+            readers.append(content_codings.Hash("zstd"))
+    assert 4 <= len(readers) <= 32
+    assert content_codings.Hash("").cost == 0
+    readers.clear()
+    assert content_codings.Hash.held == before
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
@@ -155,9 +212,30 @@ def test_headers_come_with_their_values_when_asked_for() -> None:
     assert "request_headers" not in ask(reply, request=request)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [b" Cookie", b"Cookie ", b"Cookie\x0b", b"\tAuthorization", b"Authorization\0", b"Cookie2", b"X-Api-Key",
+     b"X-Amz-Security-Token", b"x-aws-ec2-metadata-token", b"Proxy-Authorization", b"Set-Cookie"],
+)  # fmt: skip
+def test_secrets_in_odd_spellings_are_masked(name: bytes) -> None:
+    request = b"GET / HTTP/1.1\r\n" + name + b": S3CR3T\r\nHost: a\r\n\r\n"
+    record = ask(answer(b""), request=request, http_headers=True)
+    assert "S3CR3T" not in str(record)
+    assert record["host"] == "a"
+
+
+def test_what_goes_on_with_a_secret_that_is_too_long_is_no_header() -> None:
+    request = b"GET / HTTP/1.1\r\nCookie: " + b"a" * 17000 + b"\r\n ; S3CR3T=x: y\r\n\tS3CR3T: z\r\nHost: a\r\n\r\n"
+    record = ask(answer(b""), request=request, http_headers=True)
+    assert "S3CR3T" not in str(record)
+    assert record["client_header_names"] == ["COOKIE", "HOST"]
+
+
 def test_a_long_header_is_cut_where_a_character_ends() -> None:
     request = b"GET / HTTP/1.1\r\nX: " + "ü".encode() * 5000 + b"\r\n\r\n"
-    (header,) = ask(answer(b""), request=request, http_headers=True)["request_headers"]
+    record = ask(answer(b""), request=request, http_headers=True)
+    (header,) = record["request_headers"]
+    assert record["_cut"] == ["request_headers"]
     assert header.startswith("X: üü") and set(header[3:]) == {"ü"}
 
 

@@ -34,6 +34,7 @@ def asked(sql: str | bytes, answer: bytes = DONE + READY, **options: bool) -> Re
         ('select a from "never closed where b = 17', "select a from ?"),
         ('select "a""', "select ?"),
         ("select E'\\'', e from u&'x' where n = b'1'", "select ?, e from ? where n = ?"),
+        (f"select ${'a' * 70}$S3CR3T${'a' * 70}$ from t", "select ?"),
         ("", ""),
         (" ; ", ""),
     ],
