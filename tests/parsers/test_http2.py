@@ -48,8 +48,8 @@ class Talk2:
             self.server.send_headers(stream, trailers, end_stream=True)
         self.flush()
 
-    def run(self) -> Run:
-        return run(connection(self.turns, dport=8080).frames())
+    def run(self, **options: bool) -> Run:
+        return run(connection(self.turns, dport=8080).frames(), **options)
 
 
 def one(act: Callable[[Talk2], None]) -> Record:
@@ -64,6 +64,16 @@ def test_a_stream_is_a_record_of_version_2() -> None:
     assert (record["status_code"], record["response_body_len"], record["request_body_len"]) == (200, 5, 0)
     assert (record["user_agent"], record["referrer"], record["stream_id"]) == ("x", "y", 1)
     assert record["client_header_names"] == ["USER-AGENT", "REFERER"]
+
+
+def test_headers_with_values_are_told_when_asked_for_and_secrets_masked() -> None:
+    talk = Talk2()
+    asked = [*GET, ("cookie", "S3CR3T"), ("authorization", "Bearer S3CR3T"), ("x-api-key", "S3CR3T"), ("x-a", "b")]
+    talk.answer(talk.ask(asked), [*OK, ("set-cookie", "S3CR3T")], b"hello")
+    record = talk.run(http_headers=True).one("http")
+    assert record["request_headers"] == ["cookie: ***", "authorization: ***", "x-api-key: ***", "x-a: b"]
+    assert record["response_headers"] == ["content-type: text/plain", "set-cookie: ***"]
+    assert "S3CR3T" not in str(talk.run().one("http"))
 
 
 def test_streams_that_overlap_are_told_apart() -> None:
