@@ -301,8 +301,7 @@ cdef class HttpParser(Parser):
         if c.short or name.n == 0:
             return
         value = trimmed(take_rest(&c))
-        if self.folded:
-            value = unfolded(conn, d, value)
+        value = unfolded(conn, d, value) if self.folded else before_cr(conn, value)
         if byte_at(name, 0) <= c' ' or byte_at(name, name.n - 1) <= c' ':
             weird(conn, b"HTTP_space_before_colon")
             name = bare(name)
@@ -535,6 +534,16 @@ cdef class HttpParser(Parser):
                 put_number(&d.record, DURATION, conn.ts - d.record.ts)
             emit_draft(conn, d)
         free_draft(d)
+
+
+cdef Span before_cr(Conn* conn, Span value) noexcept nogil:
+    """A value up to a CR that ends no line: to some server a header begins behind it (RFC 9112, 2.2)."""
+    cdef Cursor c = within(value)
+    cdef Span first = until(&c, 13)
+    if c.short:
+        return value
+    weird(conn, b"HTTP_bare_CR")
+    return trimmed(first)
 
 
 cdef Span bare(Span name) noexcept nogil:

@@ -224,6 +224,14 @@ def test_secrets_in_odd_spellings_are_masked(name: bytes) -> None:
     assert record["host"] == "a"
 
 
+def test_what_stands_behind_a_bare_cr_is_not_told() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: a\rCookie: S3CR3T\r\nX: b\r\r\n\r\n"
+    got = run(connection([(True, request), (False, answer(b""))], dport=80).frames(), http_headers=True)
+    assert got.one("weird")["name"] == "HTTP_bare_CR"
+    assert got.one("http")["request_headers"] == ["Host: a", "X: b"]
+    assert got.one("http")["host"] == "a"
+
+
 def test_what_goes_on_with_a_secret_that_is_too_long_is_no_header() -> None:
     request = b"GET / HTTP/1.1\r\nCookie: " + b"a" * 17000 + b"\r\n ; S3CR3T=x: y\r\n\tS3CR3T: z\r\nHost: a\r\n\r\n"
     record = ask(answer(b""), request=request, http_headers=True)
