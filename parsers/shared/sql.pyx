@@ -299,8 +299,10 @@ cdef bint find_password(Span sql, uint32_t begin, uint32_t* start, uint32_t* end
 
 cdef uint32_t blank_end(Span sql, uint32_t at) noexcept nogil:
     """Behind white space and comments."""
-    while is_space(byte_at(sql, at)) or comment_end(sql, at) > at:
-        at = comment_end(sql, at) if comment_end(sql, at) > at else at + 1
+    cdef uint32_t end = comment_end(sql, at)
+    while end > at or is_space(byte_at(sql, at)):
+        at = end if end > at else at + 1
+        end = comment_end(sql, at)
     return at
 
 
