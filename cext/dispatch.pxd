@@ -46,6 +46,10 @@ cdef class Dispatch(Taker):
     cdef bint stays(self, Flow* f) noexcept nogil
     cdef void switch(self, Flow* f) noexcept nogil
     cdef void close(self, Flow* f, Reason why) noexcept nogil
+    cdef bint inside(self, Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil
+    cdef void open_inside(self, Flow* f, Conn* outer) noexcept nogil
+    cdef void end_side_inside(self, Conn* outer, bint is_orig) noexcept nogil
+    cdef void end_inside(self, Conn* outer, Reason why) noexcept nogil
     cdef void drop_carry(self, Tap* tap) noexcept nogil
     cdef void free_parser(self, Conn* conn) noexcept with gil
     cdef void* make_parser(self, int number, bint datagrams) noexcept with gil

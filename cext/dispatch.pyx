@@ -83,6 +83,7 @@ cdef class Dispatch(Taker):
         if f.parsing != PARSED:
             return
         conn.ts = ts
+        self.end_side_inside(conn, is_orig)
         if conn.taps[is_orig].skipping and not (self.end_skip(f, is_orig) and self.stays(f)):
             return
         if self.obey(f, (<Parser>conn.parser).eof(conn, is_orig)):
@@ -153,6 +154,7 @@ cdef class Dispatch(Taker):
             f.parsing = OVER
             return NULL
         conn.flow, conn.sink, conn.midstream = f, <void*>self.sink, f.partial
+        conn.engine, conn.unwrapped = <void*>self, unwrapped
         conn.candidates[0] = conn.candidates[1] = candidates
         conn.protocol, conn.next_protocol = NOBODY, NOBODY
         f.conn, f.parsing = conn, PROBING
@@ -266,7 +268,7 @@ cdef class Dispatch(Taker):
         if conn.parser == NULL:
             self.close(f, EVICTED)
             return False
-        conn.protocol, conn.wrote = number, False
+        conn.protocol = number
         self.parsers += 1
         f.parsing = PARSED
         f.begun |= <uint64_t>1 << number
@@ -431,6 +433,7 @@ cdef class Dispatch(Taker):
         if conn.switches > MOST_SWITCHES or (number != ANYBODY and (f.failed | ~self.wanted) >> number & 1):
             self.close(f, HANDED_OVER)
             return
+        self.end_inside(conn, HANDED_OVER)
         (<Parser>conn.parser).end(conn, HANDED_OVER)
         self.free_parser(conn)
         for side in range(2):
@@ -457,6 +460,7 @@ cdef class Dispatch(Taker):
         f.parsing = OVER
         if conn == NULL:
             return
+        self.end_inside(conn, why)
         if conn.parser != NULL:
             (<Parser>conn.parser).end(conn, why)
             self.free_parser(conn)
@@ -464,6 +468,60 @@ cdef class Dispatch(Taker):
         self.drop_carry(&conn.taps[1])
         f.conn = NULL
         free(conn)
+
+    # ---- streams inside of streams ---------------------------------------------------------------------------------
+    # The flow lends its place to the inner half, which is dispatched as any other, and has it back afterwards.
+
+    cdef bint inside(self, Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil:
+        """What a parser has unwrapped.  False when nobody wants more.  What the outer protocols are stays so."""
+        cdef Flow* f = outer.flow
+        cdef uint64_t services = f.services
+        if outer.inner_parsing == OVER:
+            return False
+        f.conn, f.parsing = outer.inner, outer.inner_parsing
+        if outer.inner == NULL:
+            self.open_inside(f, outer)
+        if n:
+            self.data(f, is_orig, p, n, outer.ts)
+        if lost:
+            self.lost(f, is_orig, lost, outer.ts)
+        outer.inner, outer.inner_parsing = <Conn*>f.conn, f.parsing
+        f.conn, f.parsing = outer, PARSED
+        f.services |= services
+        f.failed &= ~services
+        return outer.inner_parsing != OVER
+
+    cdef void open_inside(self, Flow* f, Conn* outer) noexcept nogil:
+        """Only so deep."""
+        cdef Conn* conn
+        if outer.switches == MOST_SWITCHES:
+            f.parsing = OVER
+            return
+        conn = self.open(f, False)
+        if conn != NULL:
+            conn.switches = outer.switches + 1
+
+    cdef void end_side_inside(self, Conn* outer, bint is_orig) noexcept nogil:
+        """The FIN of a stream is that of the stream inside, too."""
+        cdef Flow* f = outer.flow
+        if outer.inner != NULL:
+            f.conn, f.parsing = outer.inner, outer.inner_parsing
+            self.eof(f, is_orig, outer.ts)
+            outer.inner, outer.inner_parsing = <Conn*>f.conn, f.parsing
+            f.conn, f.parsing = outer, PARSED
+
+    cdef void end_inside(self, Conn* outer, Reason why) noexcept nogil:
+        cdef Flow* f = outer.flow
+        cdef uint8_t parsing = f.parsing
+        if outer.inner != NULL:
+            outer.inner.ts = outer.ts
+            f.conn = outer.inner
+            self.close(f, why)
+            outer.inner = NULL
+            f.conn, f.parsing = outer, parsing
+        outer.inner_parsing = UNDECIDED
+
+    # ---- memory ----------------------------------------------------------------------------------------------------
 
     cdef void drop_carry(self, Tap* tap) noexcept nogil:
         self.carried -= tap.carry.room
@@ -485,3 +543,8 @@ cdef class Dispatch(Taker):
         Py_DECREF(<object>conn.parser)
         conn.parser = NULL
         self.parsers -= 1
+
+
+cdef bint unwrapped(Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil:
+    """``unwrap`` and ``unwrap_lost`` of the contract."""
+    return (<Dispatch>outer.engine).inside(outer, is_orig, p, n, lost)

@@ -47,6 +47,9 @@ cdef struct Tap:                   # what the engine keeps of one direction of a
     bint ended                     # the FIN was reached
 
 
+ctypedef bint (*Unwrapped)(Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil
+
+
 cdef struct Conn:                  # what a parser may see of its flow
     Flow* flow
     Time ts                        # of the packet whose bytes are fed
@@ -55,6 +58,10 @@ cdef struct Conn:                  # what a parser may see of its flow
     bint midstream                 # the flow's first bytes were not seen
     # the engine's own
     void* sink                     # Sink, borrowed
+    void* engine                   # Dispatch, borrowed
+    Unwrapped unwrapped            # the engine's answer to unwrap
+    Conn* inner                    # the stream inside of this one, owned
+    uint8_t inner_parsing          # dispatch's Parsing of it
     void* parser                   # Parser, owned
     int protocol
     int next_protocol              # set by hand_over
@@ -62,7 +69,6 @@ cdef struct Conn:                  # what a parser may see of its flow
     bint spoken[2]
     uint32_t switches              # times that another protocol took over
     uint32_t tries                 # segments of an unknown flow that were looked at
-    bint wrote                     # a record of this flow's parser was written
     bint orig_first                # which side spoke first while it was not known who parses
     uint32_t weird_count
     const char* weirds[MOST_WEIRDS]  # names that were told of this flow
@@ -129,6 +135,16 @@ cdef inline void need(Conn* conn, bint is_orig, uint32_t n) noexcept nogil:
 cdef inline void hand_over(Conn* conn, int number) noexcept nogil:
     """After this call the flow belongs to another protocol, or to whoever knows it (ANYBODY)."""
     conn.next_protocol = number
+
+
+cdef inline bint unwrap(Conn* conn, bint is_orig, Span s) noexcept nogil:
+    """Bytes of a stream inside of this one, whose protocol the engine finds.  False: nobody wants more of it."""
+    return conn.unwrapped(conn, is_orig, s.p, s.n, 0)
+
+
+cdef inline bint unwrap_lost(Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
+    """The same for ``n`` bytes that are missing there."""
+    return conn.unwrapped(conn, is_orig, NULL, 0, n)
 
 
 cdef inline void confirm(Conn* conn) noexcept nogil:

@@ -67,12 +67,22 @@ cdef enum:
     MOST_LOCAL = 65536             # addresses whose answer is kept
     WEIRDS_A_NAME = 1000           # after that many of one name only each 1,000th is written
 
+
+def base64_decoded(data):
+    """The bytes, or none when the text is not Base64 (RFC 4648, 4)."""
+    try:
+        return binascii.a2b_base64(data, strict_mode=True)
+    except binascii.Error:
+        return b""
+
+
 ANSWERS = {
     b"sha256_hex": lambda data: hashlib.sha256(data).hexdigest().encode(),
     b"md5_hex": lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest().encode(),
     b"sha256": lambda data: hashlib.sha256(data).digest(),
     b"sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
     b"sha256_base64": lambda data: binascii.b2a_base64(hashlib.sha256(data).digest(), newline=False),
+    b"base64_decoded": base64_decoded,
     b"sha1_base64": lambda data: binascii.b2a_base64(hashlib.sha1(data, usedforsecurity=False).digest(), newline=False),
 }
 
@@ -113,7 +123,6 @@ cdef class Writer(Sink):
     # ---- Sink ------------------------------------------------------------------------------------------------------
 
     cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil:
-        conn.wrote = True
         self.put(conn.flow, layout, r)
 
     cdef void weird(self, Conn* conn, const char* name) noexcept nogil:

@@ -8,15 +8,14 @@ for the client's hello, at which TLS takes over.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Span, behind, byte_at, equals_nocase, left, line, lower, part, pass_over, peek,
-                          starts, take_rest, u8, u16, u32)
+from cext.cursor cimport Cursor, Span, behind, byte_at, left, line, pass_over, peek, starts, take_rest, u8, u16, u32
 from cext.parser cimport Conn, Match, Parser, Verdict, find_protocol, hand_over
+from parsers.shared.greetings cimport greeting, is_client_hello
 
 from cext.parser import register
 
 cdef enum:
     WATCHED_SEGMENTS = 64          # in which a hello may begin
-    LONGEST_GREETING = 512
     LONGEST_MONGO = 48000000       # maxMessageSizeBytes
     LONGEST_KAFKA = 104857600      # socket.request.max.bytes
     NTP_SIZE = 48                  # RFC 5905, 7.3
@@ -47,36 +46,7 @@ cdef class MayBecomeTls(Parser):
         return Verdict.MORE
 
 
-cdef bint is_client_hello(const Cursor* c) noexcept nogil:
-    """The head of a record with a client hello (RFC 8446, 4 and 5.1)."""
-    return left(c) > 5 and peek(c, 0) == 22 and peek(c, 1) == 3 and peek(c, 2) <= 3 and peek(c, 5) == 1
-
-
 # ---- lines of text -------------------------------------------------------------------------------------------------
-
-cdef bint contains(Span s, const char* word, uint32_t n) noexcept nogil:
-    """ASCII, in any case; ``word`` in lower case."""
-    cdef uint32_t i = 0
-    while i + n <= s.n:
-        if lower(byte_at(s, i)) == <uint8_t>word[0] and equals_nocase(part(s, i, n), word, n):
-            return True
-        i += 1
-    return False
-
-
-cdef Match greeting(Cursor c, const char* head, uint32_t size, const char* word, uint32_t n) noexcept nogil:
-    """A first line that begins with ``head`` and has ``word`` in it; the line may still be coming."""
-    cdef Cursor ahead = c
-    cdef Span said
-    if left(&c) < size:
-        return Match.MAYBE if starts(&c, head, left(&c)) else Match.NO
-    if not starts(&c, head, size):
-        return Match.NO
-    said = line(&ahead)
-    if ahead.short:
-        return Match.MAYBE if left(&c) < LONGEST_GREETING else Match.NO
-    return Match.YES if contains(said, word, n) else Match.NO
-
 
 cdef class Smtp(MayBecomeTls):
     """Mail transfer (RFC 5321)."""
@@ -87,13 +57,6 @@ cdef class Smtp(MayBecomeTls):
         if left(&c) < 5 and (starts(&c, b"EHLO ", left(&c)) or starts(&c, b"HELO ", left(&c))):
             return Match.MAYBE
         return greeting(c, b"220", 3, b"smtp", 4)
-
-
-cdef class Ftp(MayBecomeTls):
-    """File transfer, the control connection (RFC 959)."""
-
-    cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
-        return greeting(c, b"220", 3, b"ftp", 3)
 
 
 cdef class Imap(MayBecomeTls):
@@ -340,7 +303,7 @@ cdef class Ntp(Recognised):
 
 
 for kind, name, ports in (
-    (Smtp, "smtp", (25, 587, 2525)), (Ftp, "ftp", (21,)), (Imap, "imap", (143,)), (Pop3, "pop3", (110,)),
+    (Smtp, "smtp", (25, 587, 2525)), (Imap, "imap", (143,)), (Pop3, "pop3", (110,)),
     (Smb, "smb", (445, 139)), (Rdp, "rdp", (3389,)), (MySql, "mysql", (3306,)), (Redis, "redis", (6379,)),
     (MongoDb, "mongodb", (27017,)), (Kafka, "kafka", (9092,)),
 ):

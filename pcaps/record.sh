@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Records the captures in this folder anew: real servers and clients on one machine, mirrored through a kernel VXLAN device.
 #
-#   pcaps/record.sh [CASE...]      all cases, or those named: http tls12 tls13 dtls quic dns websocket http2
-#                                  postgresql postgresql-extended ssh
+#   pcaps/record.sh [CASE...]      all cases, or those named: http tls12 tls13 dtls quic dns websocket tunnel
+#                                  http2 postgresql postgresql-extended ssh
 #
 # Three network namespaces stand for a client, a server and the sensor.  Every packet on the server's interface is
 # duplicated (nftables, netdev dup) into a VXLAN device whose far end is the sensor, which so sees what the target of a
@@ -287,6 +287,44 @@ P
   stop
 }
 
+tunnel() {                                 # TCP inside of WebSockets, as such tunnels do it: one for each connection
+  web
+  cat >"$work/tunnel.py" <<'P'
+import asyncio, sys, websockets
+async def relay(socket, reader, writer):
+    async def out():
+        async for message in socket:
+            writer.write(message)
+            await writer.drain()
+        writer.close()
+    async def back():
+        while data := await reader.read(1500):
+            await socket.send(data)
+        await socket.close()
+    await asyncio.gather(out(), back(), return_exceptions=True)
+async def leave(socket):
+    await relay(socket, *await asyncio.open_connection("10.20.0.20", int(socket.path.strip("/"))))
+async def enter(reader, writer, port):
+    async with websockets.connect(f"ws://10.20.0.20:8080/{port}", compression=None, max_size=None) as socket:
+        await relay(socket, reader, writer)
+async def main():
+    if sys.argv[1] == "server":
+        await websockets.serve(leave, "10.20.0.20", 8080, compression=None)
+    else:
+        for port in (80, 443):
+            await asyncio.start_server(lambda r, w, port=port: enter(r, w, port), "127.0.0.1", 7000 + port)
+    await asyncio.sleep(60)
+asyncio.run(main())
+P
+  server /usr/bin/python3 "$work/tunnel.py" server &
+  client /usr/bin/python3 "$work/tunnel.py" client &
+  sleep 1
+  record websocket/tunnel.pcap
+  client curl -s -o /dev/null -o /dev/null --connect-to ::127.0.0.1:7080 http://shop.example.test/item.json http://shop.example.test/numbers.txt
+  client curl -sko /dev/null --connect-to ::127.0.0.1:7443 https://shop.example.test/item.json
+  stop
+}
+
 database() {
   local bin
   bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
@@ -377,7 +415,7 @@ ssh-case() {
 need
 trap down EXIT
 cases=("$@")
-[ ${#cases[@]} -gt 0 ] || cases=(http tls12 tls13 dtls quic dns websocket http2 postgresql postgresql-extended ssh)
+[ ${#cases[@]} -gt 0 ] || cases=(http tls12 tls13 dtls quic dns websocket tunnel http2 postgresql postgresql-extended ssh)
 for case in "${cases[@]}"; do
   up
   keys

@@ -194,14 +194,3 @@ def test_what_a_refused_upgrade_offered_is_not_the_next_ones() -> None:
     ]
     record = run(connection(turns, dport=80).frames()).one("websocket")
     assert (record["uri"], record["client_protocols"]) == ("/b", ["two"])
-
-
-def test_a_websocket_frame_of_absurd_length_ends_the_reading() -> None:
-    """RFC 6455, 5.2: the upper bit of a length is zero."""
-    turns: Turns = [
-        (True, b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
-        (False, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
-        (True, b"\x82\xff" + b"\xff" * 8 + b"\x83\x83\x83\x83\x83\x83\x83" * 9),
-    ]
-    got = run(connection(turns, dport=80).frames())
-    assert got.one("weird")["name"] == "websocket_bad_length"
