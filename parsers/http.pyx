@@ -218,7 +218,7 @@ cdef class HttpParser(Parser):
         d = self.new_pending(conn)
         if d == NULL:
             return Verdict.DONE
-        if not conn.midstream:
+        if not self.needs_a_pair(conn):
             confirm(conn)
         free_draft(self.upgrade)   # what an earlier request offered was not taken
         self.upgrade = NULL
@@ -247,7 +247,7 @@ cdef class HttpParser(Parser):
         if self.complete:
             self.write_first(conn)
         if self.queue.first != NULL and is_set(&self.queue.first.record, METHOD):
-            self.paired = True     # … which a flow that was picked up in the middle has to show first
+            self.paired = True
             confirm(conn)
         d = self.queue.first if self.queue.first != NULL else self.new_pending(conn)
         if d == NULL:
@@ -470,7 +470,7 @@ cdef class HttpParser(Parser):
             miss_body(&m.body, n)
             self.end_run(conn, asks, n)
             return Verdict.MORE
-        if m.state == BODY:
+        if m.state == BODY or m.state == CHUNK_DATA:
             miss_body(&m.body, m.run)
             self.end_run(conn, asks, m.run)        # and something of what follows is lost, too
         if asks and self.asking != NULL:
@@ -523,13 +523,17 @@ cdef class HttpParser(Parser):
         queue_draft(&self.queue, d)
         return d
 
+    cdef bint needs_a_pair(self, Conn* conn) noexcept nogil:
+        """In the middle of a flow, or asked by the responder, a request is only believed with its answer."""
+        return conn.midstream or self.client == -1
+
     cdef void write_first(self, Conn* conn) noexcept nogil:
         cdef Draft* d = self.queue.first
         unqueue_draft(&self.queue, d)
         if self.asking == d:
             self.asking = NULL
         self.answered = self.complete = False
-        if self.paired or not conn.midstream:
+        if self.paired or not self.needs_a_pair(conn):
             if conn.ts > d.record.ts:
                 put_number(&d.record, DURATION, conn.ts - d.record.ts)
             emit_draft(conn, d)
