@@ -8,7 +8,7 @@ HTTP.  When it knows none, payload is stepped over by the heads of its frames.  
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport Cursor, byte_at, left, pass_over, take, take_rest, u8, u16, u64
+from cext.cursor cimport Cursor, byte_at, left, take, u8, u16, u64
 from cext.parser cimport ALL, Conn, Match, Parser, Verdict, skip, unwrap, unwrap_lost, weird
 from cext.types cimport Span, span
 

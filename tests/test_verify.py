@@ -22,6 +22,9 @@ HERE = Connection("tcp", ("10.0.0.1", 1025), ("10.0.0.2", 80), "VNI 7")
 def test_tshark_agrees_on_every_bundled_capture(capture: Path) -> None:
     need("tshark")
     found, count = verify(str(capture))
+    if capture.stem == "tunnel":  # docs/verify.md: what WebSockets carry is not looked into
+        assert {one.field.partition(".")[0] for one in found} == {"http", "ssl"}
+        found = [one for one in found if one.tshark]
     assert found == []
     assert count >= 9
 
