@@ -62,6 +62,7 @@ cdef struct Draft:
     Draft* after                   # the next in its queue
     uint32_t mark                  # for the owner
     uint32_t round                 # for the owner
+    void* extra                    # for the owner, who frees it
     Chunk* more                    # kept bytes that did not fit below
     uint32_t used
     uint32_t kept_more             # bytes in chunks; with three other numbers it keeps those below aligned

@@ -1,23 +1,27 @@
 """HTTP/2 in clear, by prior knowledge or behind an upgrade, and gRPC in it (RFC 9113).
 
 One ``http`` record of version 2 a stream, written when both sides have ended it.  Header blocks are unpacked by the
-hpack library, with bounds of ours (RFC 7541); data is counted and skipped.  After a loss the compression's state is
-gone: what is known is written, and the flow left.
+hpack library, with bounds of ours (RFC 7541); of data as much is looked at as in HTTP/1.  After a loss outside of data
+the compression's state is gone: what is known is written, and the flow left.
 
     frames ─┬─ HEADERS, PUSH_PROMISE, CONTINUATION ──▶ header block ──▶ fields of the stream's record
-            ├─ DATA ──▶ counted                        SETTINGS ──▶ the compression's table
+            ├─ DATA ──▶ the stream's body              SETTINGS ──▶ the compression's table
             └─ RST_STREAM, END_STREAM ──▶ record
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from cext.buffer cimport Buffer, append
 from cext.cursor cimport (Cursor, Span, equals, left, part, pass_over, peek, span, starts, take, take_rest, u8, u16,
                           u24, u32, within)
-from cext.owned cimport disown, own_room
-from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, need, policy, skip, weird
+from cext.owned cimport disown, own, own_room
+from cext.parser cimport (HTTP_SHA256, Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, need, policy, skip,
+                          weird)
 from cext.record cimport (Draft, Drafts, free_draft, get_text, is_set, keep_text, new_draft, put_number, queue_draft,
                           unqueue_draft)
-from parsers.shared.http_headers cimport find_header
+from parsers.shared.http_body cimport (Body, begin_body, expect, free_body, miss_body, pass_body, set_coding, take_body,
+                                       tell_body, to_skip, wanted)
+from parsers.shared.http_headers cimport CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, Header, find_header
 from parsers.shared.http_lines cimport read_number
 from parsers.shared.http_record cimport (DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, METHOD,
                                          REQUEST_BODY_LEN, REQUEST_CONTENT_TYPE, RESPONSE_BODY_LEN,
@@ -51,11 +55,20 @@ cdef enum Ended:                   # Draft.round: which sides of a stream have e
     BY_BOTH = 3
 
 
+cdef struct Data:                  # a frame of it that is coming
+    bint here
+    bint ends                      # it is the side's last of the stream
+    uint32_t stream
+    uint32_t run                   # bytes of the body yet to come
+    uint32_t padding               # … and those behind them
+
+
 cdef struct Half:                  # what one side has sent
     Buffer block                   # a header block that goes on
     uint32_t block_stream
     bint block_ends                # it is the stream's last
     bint begun                     # the preface is behind us
+    Data data
 
 
 cdef class Http2Parser(Parser):
@@ -85,8 +98,13 @@ cdef class Http2Parser(Parser):
             pass_over(c, PREFACE)
             half.begun = True
             confirm(conn)
-        while verdict == Verdict.MORE and not conn.taps[is_orig].skipping and self.frame(conn, is_orig, c, &verdict):
-            pass
+        while verdict == Verdict.MORE and not conn.taps[is_orig].skipping:
+            if half.data.here:
+                if left(c) == 0:
+                    break
+                self.read_data(conn, is_orig, c)
+            elif not self.frame(conn, is_orig, c, &verdict):
+                break
         return verdict
 
     # ---- frames ----------------------------------------------------------------------------------------------------
@@ -100,7 +118,7 @@ cdef class Http2Parser(Parser):
         if m.short:
             return False
         if kind == DATA:
-            return self.data(conn, client, size, flags, stream, c)
+            return self.begin_data(conn, client, size, flags, stream, c)
         if kind not in (HEADERS, PUSH_PROMISE, CONTINUATION, SETTINGS, RST_STREAM):
             pass_over(c, FRAME_HEADER)
             self.pass_payload(conn, client, size, c)
@@ -118,7 +136,7 @@ cdef class Http2Parser(Parser):
             if not flags & ACK:
                 self.settings(client, &m)
         elif kind == RST_STREAM:
-            self.end_side(conn, stream, BY_BOTH)
+            self.write(conn, self.find(stream))
         else:
             verdict[0] = self.headers(conn, client, kind, flags, stream, &m)
         return True
@@ -130,24 +148,75 @@ cdef class Http2Parser(Parser):
             skip(conn, client, size - left(c))
             take_rest(c)
 
-    cdef bint data(self, Conn* conn, bint client, uint32_t size, uint8_t flags, uint32_t stream,
-                   Cursor* c) noexcept nogil:
+    # ---- data ------------------------------------------------------------------------------------------------------
+
+    cdef bint begin_data(self, Conn* conn, bint client, uint32_t size, uint8_t flags, uint32_t stream,
+                         Cursor* c) noexcept nogil:
         """A piece of a body (6.1); one that is padded needs its first byte.  False when that is not here yet."""
-        cdef Draft* d = self.find(stream)
+        cdef Data* data = &self.half[client].data
         cdef uint32_t padding = 0
-        cdef int field = REQUEST_BODY_LEN if client else RESPONSE_BODY_LEN
-        if flags & PADDED:
+        if flags & PADDED and size:
             if left(c) < FRAME_HEADER + 1:
                 need(conn, client, FRAME_HEADER + 1)
                 return False
-            padding = peek(c, FRAME_HEADER) + 1
-        if d != NULL and size > padding:
-            put_number(&d.record, field, d.record.slots[field].number + size - padding)
+            size -= 1
+            padding = min(<uint32_t>peek(c, FRAME_HEADER), size)
+            pass_over(c, 1)
         pass_over(c, FRAME_HEADER)
-        self.pass_payload(conn, client, size, c)
-        if flags & END_STREAM:
-            self.end_side(conn, stream, BY_CLIENT if client else BY_SERVER)
+        data.here, data.ends, data.stream = True, flags & END_STREAM != 0, stream
+        data.run, data.padding = size - padding, padding
+        self.end_data(conn, client)
         return True
+
+    cdef void read_data(self, Conn* conn, bint client, Cursor* c) noexcept nogil:
+        """Takes what of a body is looked at; the engine swallows the rest."""
+        cdef Data* data = &self.half[client].data
+        cdef Body* body = self.body(data.stream, client)
+        cdef uint64_t n = wanted(body, data.run) if body != NULL else 0
+        cdef Span piece
+        if n == 0:
+            n = data.padding if data.run == 0 else to_skip(body, data.run) if body != NULL else data.run
+            skip(conn, client, n)
+            return
+        piece = take(c, <uint32_t>min(n, <uint64_t>left(c)))
+        take_body(body, piece)
+        data.run -= piece.n
+        self.end_data(conn, client)
+
+    cdef Verdict skipped(self, Conn* conn, bint is_orig, uint64_t seen, uint64_t missed) noexcept nogil:
+        """Lost bytes were transferred too; conn tells how many were missed."""
+        cdef Data* data = &self.half[is_orig].data
+        if data.here and data.run:
+            self.count_data(is_orig, seen, missed)
+        elif data.here:
+            data.padding -= <uint32_t>(seen + missed)
+        self.end_data(conn, is_orig)
+        return Verdict.MORE
+
+    cdef void count_data(self, bint client, uint64_t seen, uint64_t missed) noexcept nogil:
+        cdef Data* data = &self.half[client].data
+        cdef Body* body = self.body(data.stream, client)
+        data.run -= <uint32_t>(seen + missed)
+        if body != NULL:
+            pass_body(body, seen)
+        if body != NULL and missed:
+            miss_body(body, missed)
+
+    cdef void end_data(self, Conn* conn, bint client) noexcept nogil:
+        """What follows the frame, when these were its last bytes."""
+        cdef Data* data = &self.half[client].data
+        if not data.here or data.run or data.padding:
+            return
+        data.here = False
+        if data.ends:
+            self.end_side(conn, data.stream, client)
+
+    cdef Body* body(self, uint32_t stream, bint asks) noexcept nogil:
+        """NULL for a stream that is not known any more."""
+        cdef Draft* d = self.find(stream)
+        return &(<Body*>d.extra)[asks] if d != NULL else NULL
+
+    # ---- header blocks ---------------------------------------------------------------------------------------------
 
     cdef Verdict headers(self, Conn* conn, bint client, uint8_t kind, uint8_t flags, uint32_t stream,
                          Cursor* m) noexcept nogil:
@@ -178,10 +247,8 @@ cdef class Http2Parser(Parser):
             return Verdict.DONE
         half.block.n = 0
         if half.block_ends:
-            self.end_side(conn, half.block_stream, BY_CLIENT if client else BY_SERVER)
+            self.end_side(conn, half.block_stream, client)
         return Verdict.MORE
-
-    # ---- header blocks ---------------------------------------------------------------------------------------------
 
     cdef bint unpack(self, Conn* conn, bint client, bint asks, uint32_t stream) noexcept with gil:
         """The fields of a whole header block into the stream's record.  False: the compression's state is lost."""
@@ -229,10 +296,7 @@ cdef class Http2Parser(Parser):
         """One field of a stream (8.3)."""
         cdef uint64_t code
         if peek_first(name) != c':':
-            if asks:
-                request_header(d, policy(conn), find_header(name), name, value)
-            else:
-                answer_header(d, policy(conn), find_header(name), name, value)
+            self.keep_header(conn, d, asks, name, value)
         elif equals(name, b":method", 7):
             keep_text(d, METHOD, value)
         elif equals(name, b":path", 5):
@@ -243,6 +307,21 @@ cdef class Http2Parser(Parser):
             put_number(&d.record, INFO_CODE if 100 <= code <= 199 else STATUS_CODE, code)
             if not is_set(&d.record, FIRST_BYTE) and conn.ts > d.record.ts:
                 put_number(&d.record, FIRST_BYTE, conn.ts - d.record.ts)
+
+    cdef void keep_header(self, Conn* conn, Draft* d, bint asks, Span name, Span value) noexcept nogil:
+        cdef const Header* known = find_header(name)
+        cdef Body* body = &(<Body*>d.extra)[asks]
+        cdef uint64_t length
+        if asks:
+            request_header(d, policy(conn), known, name, value)
+        else:
+            answer_header(d, policy(conn), known, name, value)
+        if body.seen:
+            return                 # a trailer
+        if known.meaning == CONTENT_ENCODING_HEADER:
+            set_coding(body, value)
+        elif known.meaning == CONTENT_LENGTH_HEADER and read_number(value, 10, &length):
+            expect(body, length)
 
     # ---- streams ---------------------------------------------------------------------------------------------------
 
@@ -255,12 +334,20 @@ cdef class Http2Parser(Parser):
     cdef Draft* open(self, Conn* conn, uint32_t stream) noexcept nogil:
         """A new stream, or NULL when memory is out."""
         cdef Draft* d
+        cdef int i
         if self.queue.n == MOST_STREAMS:
             weird(conn, b"HTTP2_too_many_streams")
             self.write(conn, self.queue.first)
         d = new_draft(HTTP)
         if d == NULL:
             return NULL
+        d.extra = own(2 * sizeof(Body))
+        if d.extra == NULL:
+            free_draft(d)
+            return NULL
+        memset(d.extra, 0, 2 * sizeof(Body))
+        for i in range(2):
+            begin_body(&(<Body*>d.extra)[i], policy(conn) & HTTP_SHA256 != 0)
         self.depth += 1
         d.record.ts, d.mark = conn.ts, stream
         put_number(&d.record, TRANS_DEPTH, self.depth)
@@ -271,17 +358,27 @@ cdef class Http2Parser(Parser):
         queue_draft(&self.queue, d)
         return d
 
-    cdef void end_side(self, Conn* conn, uint32_t stream, uint32_t sides) noexcept nogil:
+    cdef void end_side(self, Conn* conn, uint32_t stream, bint client) noexcept nogil:
         cdef Draft* d = self.find(stream)
-        if d == NULL:
+        cdef Ended side = BY_CLIENT if client else BY_SERVER
+        if d == NULL or d.round & side:
             return
-        d.round |= sides
+        d.round |= side
+        tell_body(&(<Body*>d.extra)[client], d, client, (<Body*>d.extra)[client].seen, True)
         if d.round == BY_BOTH:
             self.write(conn, d)
 
     cdef void write(self, Conn* conn, Draft* d) noexcept nogil:
-        """Out of the list, and written."""
+        """Out of the list, and written; nothing for NULL."""
+        cdef int asks
+        if d == NULL:
+            return
         unqueue_draft(&self.queue, d)
+        for asks in range(2):
+            if not d.round & (BY_CLIENT if asks else BY_SERVER):
+                tell_body(&(<Body*>d.extra)[asks], d, asks, self.so_far(conn, d, asks), False)
+            free_body(&(<Body*>d.extra)[asks])
+        disown(d.extra)
         if conn.ts > d.record.ts:
             put_number(&d.record, DURATION, conn.ts - d.record.ts)
         if equals(part(get_text(&d.record, REQUEST_CONTENT_TYPE), 0, 16), b"application/grpc", 16):
@@ -289,9 +386,23 @@ cdef class Http2Parser(Parser):
         emit_draft(conn, d)
         free_draft(d)
 
+    cdef uint64_t so_far(self, Conn* conn, const Draft* d, bint asks) noexcept nogil:
+        """Body bytes of a side, those of an unfinished skip included."""
+        cdef Data* data = &self.half[asks].data
+        cdef uint64_t seen = (<Body*>d.extra)[asks].seen
+        if data.here and data.run and data.stream == d.mark and conn.taps[asks].skipping:
+            seen += conn.taps[asks].skip_seen + conn.taps[asks].skip_missed
+        return seen
+
     cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
-        """The compression's state is lost with any frame of headers."""
-        return Verdict.DONE
+        """A hole inside of a frame of data is one of a body.  Else the compression's state is lost with a frame of
+        headers."""
+        cdef Data* data = &self.half[is_orig].data
+        if not data.here or n > data.run:
+            return Verdict.DONE
+        self.count_data(is_orig, 0, n)
+        self.end_data(conn, is_orig)
+        return Verdict.MORE
 
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         while self.queue.first != NULL:

@@ -1,5 +1,7 @@
 """HTTP/2, case by case (RFC 9113), said by the h2 library; and gRPC over it."""
 
+import gzip
+import hashlib
 import struct
 from collections.abc import Callable
 
@@ -7,7 +9,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.builders import Turns, connection
+from tests.builders import Turns, connection, ethernet
 from tests.conftest import Record, Run, run
 
 Headers = list[tuple[str, str]]
@@ -137,6 +139,68 @@ def test_padding_is_no_body() -> None:
         talk.flush()
 
     assert one(act)["response_body_len"] == 5
+
+
+PAGE = b"<!DOCTYPE html>\n" + b"<p>tea</p>\n" * 400
+
+
+@pytest.mark.parametrize("pad", [None, 77])
+@pytest.mark.parametrize("piece", [1, 300, 16000])
+def test_a_body_in_several_frames_has_kind_and_hash(piece: int, pad: int | None) -> None:
+    packed = gzip.compress(PAGE)
+    for body, coding in ((PAGE, []), (packed, [("content-encoding", "gzip")])):
+        talk = Talk2()
+        streams = talk.ask(GET), talk.ask(GET)
+        talk.client.increment_flow_control_window(1 << 24)
+        for one_of in streams:
+            talk.client.increment_flow_control_window(1 << 24, one_of)
+        talk.flush()
+        for one_of in streams:
+            talk.server.send_headers(one_of, [*OK, *coding])
+        for at in range(0, len(body), piece):
+            for one_of in streams:  # frames of two streams take turns
+                talk.server.send_data(one_of, body[at : at + piece], end_stream=at + piece >= len(body), pad_length=pad)
+            talk.flush()
+        for record in talk.run(http_sha256=True).of("http"):
+            assert record["resp_mime_types"] == ["text/html"]
+            assert record["response_sha256"] == hashlib.sha256(PAGE).hexdigest()
+            assert record["response_body_len"] == len(PAGE)
+            assert record.get("response_encoded_len") == (len(packed) if coding else None)
+
+
+def test_a_hole_in_a_body_leaves_the_frames_where_they_are() -> None:
+    talk = Talk2()
+    first = talk.ask(GET)
+    talk.answer(first, OK, b"x" * 9000)
+    talk.answer(talk.ask([*GET, ("user-agent", "behind")]), OK, b"y" * 5000)
+    turns = connection(talk.turns, most=1000, dport=8080)
+    large = [i for i, (_, is_orig, packet) in enumerate(turns.packets) if not is_orig and len(packet) == 1040]
+    got = run([(time, ethernet(packet)) for i, (time, _, packet) in enumerate(turns.packets) if i != large[4]])
+    assert [r["response_body_len"] for r in got.of("http")] == [9000, 5000]
+    assert got.of("http")[1]["user_agent"] == "behind"
+
+
+def test_a_hole_over_the_end_of_a_frame_ends_the_reading() -> None:
+    talk = Talk2()
+    talk.answer(talk.ask(GET), OK, b"x" * 900)
+    talk.answer(talk.ask(GET), OK, b"y" * 900)
+    turns = connection(talk.turns, most=500, dport=8080)
+    large = [i for i, (_, is_orig, packet) in enumerate(turns.packets) if not is_orig and len(packet) == 540]
+    got = run([(time, ethernet(packet)) for i, (time, _, packet) in enumerate(turns.packets) if i != large[-1]])
+    assert len(got.of("http")) == 2
+    assert got.worker.memory()["owned"] == 0
+
+
+def test_a_body_that_is_cut_off_counts_as_far_as_it_came() -> None:
+    talk = Talk2()
+    stream = talk.ask(GET)
+    talk.server.send_headers(stream, OK)
+    talk.server.send_data(stream, PAGE[:2000])
+    talk.server.reset_stream(stream)
+    talk.flush()
+    record = talk.run(http_sha256=True).one("http")
+    assert (record["response_body_len"], record["resp_mime_types"]) == (2000, ["text/html"])
+    assert "response_sha256" not in record
 
 
 def test_a_block_goes_over_several_frames() -> None:

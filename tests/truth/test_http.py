@@ -1,8 +1,6 @@
 """HTTP against the truth: what nginx logged, what curl saved and what lies on the server's disk is in the records."""
 
 import hashlib
-import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +8,7 @@ import pytest
 
 from tests.conftest import Record, Run
 from tests.truth.lab import SERVER, Lab, need_lab, workshop
-
-CONFIG = """
-daemon off; worker_processes 1; pid {work}/pid; error_log {work}/error.log;
-events {{ worker_connections 64; }}
-http {{
-  log_format truth escape=json '{{"method":"$request_method","uri":"$request_uri","host":"$http_host",'
-    '"agent":"$http_user_agent","status":$status,"sent":$body_bytes_sent,"user":"$remote_user","packed":"$gzip_ratio",'
-    '"got":"$request_length","type":"$sent_http_content_type","connection":$connection,"n":$connection_requests}}';
-  access_log {work}/access.log truth;
-  client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
-  uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
-  types {{ text/html html; image/png png; application/octet-stream bin; }}
-  client_max_body_size 64m;
-  gzip on; gzip_types text/html; gzip_min_length 100; gzip_comp_level 9;
-  keepalive_requests 1000;
-  server {{
-    listen {server}:80; root {work}/www;
-    location /moved {{ return 302 /page.html; }}
-    location /gone {{ return 410 "gone"; }}
-    location /put {{ proxy_pass http://{server}:81; }}
-  }}
-  server {{ listen {server}:81; access_log off; location / {{ return 201 "taken"; }} }}
-}}
-"""
-FILES = {
-    "page.html": b"<!DOCTYPE html>\n" + b"<p>green tea, black tea, white tea</p>\n" * 2000,
-    "small.html": b"<html></html>\n",
-    "dot.png": b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(40000),
-    "big.bin": b"\1" + random.Random(2).randbytes(3_000_000),
-    "empty.bin": b"",
-}
+from tests.truth.nginx import FILES, KINDS, logged, serve
 
 
 def ask(lab: Lab, *words: str) -> None:
@@ -74,16 +42,11 @@ Truth = tuple[list[Record], list[dict[str, Any]]]
 def truth() -> Truth:
     need_lab("nginx", "curl")
     with workshop() as work, Lab(work) as lab:
-        work.chmod(0o777)  # nginx drops its rights
-        (work / "www").mkdir()
-        for name, data in FILES.items():
-            (work / "www" / name).write_bytes(data)
-        (work / "nginx.conf").write_text(CONFIG.format(work=work, server=SERVER))
-        lab.server("nginx", "-c", str(work / "nginx.conf"), ready=80)
+        serve(lab)
         with lab.record() as seen:
             talk(lab)
         records = Run(seen.read_bytes(), secrets=True, http_sha256=True).of("http")
-        return records, [json.loads(line) for line in (work / "access.log").read_text().splitlines()]
+        return records, logged(work)
 
 
 def test_every_request_that_nginx_logged_is_told_and_no_other(truth: Truth) -> None:
@@ -111,7 +74,6 @@ def test_bytes_are_those_that_nginx_sent(truth: Truth) -> None:
 
 def test_hashes_and_kinds_are_those_of_the_files(truth: Truth) -> None:
     records, _ = truth
-    kinds = {"html": "text/html", "png": "image/png"}
     seen = set()
     for r in records:
         name = Path(r["uri"]).name
@@ -120,7 +82,7 @@ def test_hashes_and_kinds_are_those_of_the_files(truth: Truth) -> None:
         seen.add((name, "response_encoded_len" in r))
         assert r["response_sha256"] == hashlib.sha256(FILES[name]).hexdigest()
         assert r["response_body_len"] == len(FILES[name])
-        assert r.get("resp_mime_types", [None])[0] == kinds.get(name.partition(".")[2])
+        assert r.get("resp_mime_types", [None])[0] == KINDS.get(name.partition(".")[2])
     assert ("page.html", True) in seen and ("page.html", False) in seen and ("big.bin", False) in seen
 
 
