@@ -25,7 +25,7 @@ cdef class FtpParser(Parser):
     """File transfer, the control connection (RFC 959)."""
 
     cdef uint32_t lines
-    cdef bint torn[2]              # by is_orig: a token could not be read, and so none behind it
+    cdef bint torn                 # a token could not be read, or was not wanted: and so none behind it
 
     cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
         return greeting(c, b"220", 3, b"ftp", 3)
@@ -53,14 +53,14 @@ cdef class FtpParser(Parser):
     cdef void token(self, Conn* conn, bint is_orig, Span text) noexcept nogil:
         cdef uint8_t plain[TOKEN_ROOM]
         cdef uint32_t n
-        if self.torn[is_orig]:
+        if self.torn:
             return
         n = ask(conn, b"base64_decoded", text, plain, TOKEN_ROOM)
-        self.torn[is_orig] = n == 0 or not unwrap(conn, is_orig, span(plain, n))
+        self.torn = n == 0 or not unwrap(conn, is_orig, span(plain, n))
 
     cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
-        """Which tokens were lost is not known: what is inside of this side ends here."""
-        self.torn[is_orig] = True
+        """Which tokens were lost is not known: what is inside ends here."""
+        self.torn = True
         return Verdict.MORE
 
 
