@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import ipaddress
 import os
+import subprocess
 import sys
 import warnings
 from collections import defaultdict
@@ -267,7 +268,7 @@ def packets_of(path: str, decode_as: dict[str, str]) -> Iterator[Any]:
             warnings.simplefilter("ignore")        # pyshark uses what asyncio will drop
             import pyshark
             from pyshark.capture.capture import TSharkCrashException
-            from pyshark.tshark.tshark import TSharkNotFoundException
+            from pyshark.tshark.tshark import TSharkNotFoundException, get_process_path
     except ImportError as error:
         raise UsageError("verify needs pyshark: pip install 'cloudmri[verify]'") from error
     packets = None
@@ -287,12 +288,18 @@ def packets_of(path: str, decode_as: dict[str, str]) -> Iterator[Any]:
     except TSharkNotFoundException as error:
         raise UsageError("verify needs tshark, Wireshark's command line (Debian: apt install tshark)") from error
     except TSharkCrashException as error:
-        words = " ".join(f"-d {port},{protocol}" for port, protocol in decode_as.items())
-        raise CaptureError(f"tshark cannot read it to the end; see: tshark {words} -r {path}") from error
+        words = [word for port, protocol in decode_as.items() for word in ("-d", f"{port},{protocol}")] + ["-r", path]
+        # asyncio may lose the exit status of a program that ends while it is told to (python/cpython#127049): 255
+        if "retcode: 255" not in str(error) or not succeeds([get_process_path(), *words]):
+            raise CaptureError(f"tshark cannot read it to the end; see: tshark {' '.join(words)}") from error
     finally:
         if packets is not None:
             packets._running_processes.clear()     # else it complains once more when it is collected
         loop.close()
+
+
+def succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def connection_of(layers: list[Layer]) -> tuple[Connection, tuple[str, int]] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sensor.errors import UsageError
+from sensor.errors import CaptureError, UsageError
 from sensor.verify import Connection, Disagreement, compare, verify
 from tests.builders import START, connection, ethernet, ip, pcap, udp, vxlan
 from tests.conftest import PCAPS, ROOT, need
@@ -95,6 +95,23 @@ def test_headers_that_are_cut_short_are_borne(cut: int, tmp_path: Path) -> None:
     path = tmp_path / "short.pcap"
     path.write_bytes(pcap([(START, inner[:cut]), (START, vxlan(inner)[:cut])]))
     verify(str(path))
+
+
+@pytest.mark.parametrize("status", [255, 2])
+def test_a_lost_exit_status_is_asked_for_again(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio says 255 when a program ended just before it was told to; tshark itself never does."""
+    need("tshark")
+    capture = pytest.importorskip("pyshark.capture.capture")
+
+    async def cleanup(self: object, process: object) -> None:
+        raise capture.TSharkCrashException(f"TShark (pid 1) seems to have crashed (retcode: {status}).")
+
+    monkeypatch.setattr(capture.Capture, "_cleanup_subprocess", cleanup)
+    if status == 255:
+        assert verify(HTTP)[0] == []
+    else:
+        with pytest.raises(CaptureError, match="cannot read it to the end; see: tshark -r"):
+            verify(HTTP)
 
 
 def test_a_directory_is_no_capture() -> None:
