@@ -1,7 +1,8 @@
 """TLS and SSL 3 over TCP: records that carry a handshake (RFC 5246, RFC 8446).
 
 One ``ssl`` record a connection, written when both sides have begun to encrypt, or at the end.  Application data is
-skipped record by record, and not read any more once the record is written.  Left out on purpose: SSL 2, decryption.
+skipped record by record, and not read any more once the record is written.  Of SSL 2 the two hellos are read.  Left out
+on purpose: decryption.
 
     each side   RECORD ── handshake messages, across records, in a bounded buffer
                        ── change_cipher_spec, or in TLS 1.3 the first application data ──▶ ENCRYPTED
@@ -21,6 +22,9 @@ from parsers.shared.handshake import SSL_SCHEMA
 cdef enum:
     RECORD_HEADER = 5
     LONGEST_RECORD = 18432         # 2^14 + 2,048 (RFC 5246, 6.2.3)
+    SSL2 = 0x0002
+    OLD_SERVER_HELLO = 4           # of SSL 2
+    OLD_HELLO_HEAD = 11
 
 cdef enum ContentType:             # RFC 8446, 5.1
     CHANGE_CIPHER_SPEC = 20
@@ -47,12 +51,15 @@ cdef class TlsParser(Handshake):
     cdef Half half[2]              # by "is it the client?"
     cdef bint client_is_resp
     cdef bint known                # which side is the client
+    cdef bint old                  # the client offers SSL 2 and nothing newer
 
     cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil:
         """A handshake record of version 3.x that begins with a hello, or a client hello in the format of SSL 2."""
         cdef uint32_t size = <uint32_t>peek(&c, 3) << 8 | peek(&c, 4)
         if is_old_hello(c):
             return Match.YES
+        if left(&c) < OLD_HELLO_HEAD and peek(&c, 0) & 0x80 and (left(&c) < 3 or peek(&c, 2) == CLIENT_HELLO):
+            return Match.MAYBE
         if left(&c) < RECORD_HEADER + HANDSHAKE_HEADER + 2:
             return Match.MAYBE if peek(&c, 0) == HANDSHAKE and peek(&c, 1) in (0, 3) else Match.NO
         if peek(&c, 0) != HANDSHAKE or peek(&c, 1) != 3 or peek(&c, 2) > 4:
@@ -72,19 +79,42 @@ cdef class TlsParser(Handshake):
             return Verdict.DONE
         if self.history_size == 0 and is_old_hello(c[0]):
             return self.old_hello(conn, is_orig, c)
+        if self.old:
+            return self.old_answer(conn, is_orig, c)
         while verdict == Verdict.MORE and not conn.taps[is_orig].skipping and self.record(conn, is_orig, c, &verdict):
             pass
         return verdict
 
+    # ---- SSL 2 -----------------------------------------------------------------------------------------------------
+
     cdef Verdict old_hello(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil:
-        """A client hello in the format of SSL 2 that offers SSL 3 or TLS (RFC 5246, E.2): only that it was one."""
-        cdef uint32_t size = 2 + ((<uint32_t>peek(c, 0) & 0x7f) << 8 | peek(c, 1))
+        """A client hello in the format of SSL 2, which may offer SSL 3 or TLS (RFC 5246, E.2): only that it was one."""
+        cdef uint32_t size = old_size(c)
         if left(c) < size:
             need(conn, is_orig, size)
             return Verdict.MORE
+        self.old = peek(c, 3) == 0
         pass_over(c, size)
         self.note(True, c'c')
         return Verdict.MORE
+
+    cdef Verdict old_answer(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil:
+        """The server's hello; what the client says next is not read.  Behind it nothing tells how it went on."""
+        cdef Cursor m
+        if is_orig != self.client_is_resp:
+            take_rest(c)
+            return Verdict.MORE
+        if left(c) < 3:
+            return Verdict.MORE
+        if not peek(c, 0) & 0x80 or peek(c, 2) != OLD_SERVER_HELLO:
+            return Verdict.DONE    # an error message, or nothing of SSL
+        if left(c) < old_size(c):
+            need(conn, is_orig, old_size(c))
+            return Verdict.MORE
+        m = within(take(c, old_size(c)))
+        pass_over(&m, 3)
+        self.old_server_hello(conn, &m)
+        return Verdict.DONE
 
     # ---- records ---------------------------------------------------------------------------------------------------
 
@@ -206,10 +236,21 @@ cdef class TlsParser(Handshake):
         self.half[0].handshake.p = self.half[1].handshake.p = NULL
 
 
+cdef uint32_t old_size(const Cursor* c) noexcept nogil:
+    """Bytes of a message of SSL 2, its two of length included."""
+    return 2 + ((<uint32_t>peek(c, 0) & 0x7f) << 8 | peek(c, 1))
+
+
 cdef bint is_old_hello(Cursor c) noexcept nogil:
-    """A length with the upper bit set, message type 1, version 3.x, a list of three-byte ciphers."""
-    return (left(&c) >= 11 and peek(&c, 0) & 0x80 and peek(&c, 2) == CLIENT_HELLO and peek(&c, 3) == 3
-            and peek(&c, 4) <= 3 and peek(&c, 5) < 8 and peek(&c, 6) % 3 == 0 and peek(&c, 6))
+    """A length with the upper bit set, message type 1, version 2 or 3.x, and a list of three-byte ciphers, a session id
+    and a challenge that fill the message."""
+    cdef uint32_t size = old_size(&c)
+    cdef uint8_t first = peek(&c, 0), kind
+    cdef uint16_t version, ciphers, session, challenge
+    pass_over(&c, 2)
+    kind, version, ciphers, session, challenge = u8(&c), u16(&c), u16(&c), u16(&c), u16(&c)
+    return (not c.short and first & 0x80 and kind == CLIENT_HELLO and (version == SSL2 or 0x300 <= version <= 0x303)
+            and ciphers and ciphers % 3 == 0 and size == OLD_HELLO_HEAD + <uint32_t>ciphers + session + challenge)
 
 
 register(TlsParser, name="ssl", schema=SSL_SCHEMA, transport="tcp",

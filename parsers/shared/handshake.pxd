@@ -51,6 +51,7 @@ cdef class Handshake(Parser):
     cdef void finish(self, Conn* conn) noexcept nogil
     cdef void client_hello(self, Conn* conn, Cursor* m) noexcept nogil
     cdef void server_hello(self, Conn* conn, Cursor* m) noexcept nogil
+    cdef void old_server_hello(self, Conn* conn, Cursor* m) noexcept nogil
     cdef void extensions(self, Cursor* m, bint client, Hello* h) noexcept nogil
     cdef void client_extension(self, uint16_t kind, Cursor* e, Hello* h) noexcept nogil
     cdef void server_extension(self, uint16_t kind, Cursor* e) noexcept nogil

@@ -214,6 +214,32 @@ cdef class Handshake(Parser):
                 and not is_zero(session) and (not self.is_13() or self.version >> 8 == TLS13_EXPERIMENT)):
             self.resumed = True
 
+    cdef void old_server_hello(self, Conn* conn, Cursor* m) noexcept nogil:
+        """SSL 2 (draft-hickman-netscape-ssl-00, 2.6): of the ciphers that it lists the first, as Zeek does."""
+        cdef uint8_t scratch[LONGEST_UNKNOWN]
+        cdef uint16_t certificate_size, ciphers_size
+        cdef Span der, listed
+        cdef Span* items
+        cdef uint8_t* text
+        cdef Cursor first
+        pass_over(m, 2)            # whether the session is known, and the kind of certificate
+        self.version = u16(m)
+        certificate_size, ciphers_size = u16(m), u16(m)
+        pass_over(m, 2)
+        der, listed = take(m, certificate_size), take(m, ciphers_size)
+        self.note(False, c's')
+        if m.short:
+            weird(conn, b"ssl_bad_server_hello")
+            return
+        first = within(listed)
+        keep_text(self.draft, VERSION, versions.find(self.version, scratch))
+        if listed.n >= 3:
+            keep_text(self.draft, CIPHER, ciphers.find(u24(&first), scratch))
+        text, items = keep_bytes(self.draft, HEX_SHA256), <Span*>keep_bytes(self.draft, sizeof(Span))
+        if der.n and text != NULL and items != NULL and self.certificate(conn, False, True, der, text):
+            items[0] = span(text, HEX_SHA256)
+            put_texts(&self.draft.record, CERT_CHAIN_FPS, items, 1)
+
     cdef void extensions(self, Cursor* m, bint client, Hello* h) noexcept nogil:
         cdef Cursor all = within(take(m, u16(m))), one
         cdef uint16_t kind

@@ -1,8 +1,13 @@
 """TLS, case by case from RFC 8446 and 5246."""
 
+import datetime
+import hashlib
 import struct
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.builders import Turns, connection
 from tests.conftest import Record, run
@@ -139,3 +144,77 @@ def test_starttls_is_found_behind_a_greeting() -> None:
     got = run(connection(turns, dport=25).frames())
     assert got.one("ssl")["established"] is True
     assert got.one("conn")["service"] == "smtp,ssl"
+
+
+def old_message(kind: int, body: bytes) -> bytes:
+    """One of SSL 2: its length in two bytes, of which the upper bit says that there is no padding."""
+    return struct.pack(">HB", 0x8000 | len(body) + 1, kind) + body
+
+
+def old_hello(version: int, ciphers: bytes = b"\x01\x00\x80\x07\x00\xc0") -> bytes:
+    return old_message(1, struct.pack(">HHHH", version, len(ciphers), 0, 16) + ciphers + b"c" * 16)
+
+
+def old_server_hello(certificate: bytes, ciphers: bytes = b"\x07\x00\xc0\x01\x00\x80") -> bytes:
+    body = struct.pack(">BBHHHH", 0, 1, 2, len(certificate), len(ciphers), 16) + certificate + ciphers + b"i" * 16
+    return old_message(4, body)
+
+
+def leaf() -> bytes:
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "old.test")]),
+    )
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 7, now, now + datetime.timedelta(1))
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+@pytest.mark.parametrize("most", [1, 1400])
+def test_ssl_2_is_told_by_its_hellos(most: int) -> None:
+    """draft-hickman-netscape-ssl-00, 2.5 and 2.6."""
+    der = leaf()
+    turns = [(True, old_hello(2)), (False, old_server_hello(der)), (True, old_message(2, b"\x01\x00\x80" + b"k" * 60))]
+    got = run(connection(turns, dport=9999, most=most).frames())
+    record = got.one("ssl")
+    assert (record["version"], record["cipher"]) == ("SSLv2", "SSLv20_CK_DES_192_EDE3_CBC_WITH_MD5")
+    assert record["cert_chain_fps"] == [hashlib.sha256(der).hexdigest()]
+    assert (record["ssl_history"], record["established"]) == ("Cs", False)
+    assert got.one("x509")["fingerprint"] == hashlib.sha256(der).hexdigest()
+    assert got.one("conn")["service"] == "ssl"
+    assert not got.of("weird")
+
+
+def test_an_old_hello_that_offers_tls_is_answered_in_tls() -> None:
+    """RFC 5246, E.2."""
+    got = run(connection([(True, old_hello(0x0301)), (False, record(22, server_hello(version=0x0301)))]).frames())
+    assert (got.one("ssl")["version"], got.one("ssl")["ssl_history"]) == ("TLSv10", "Cs")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        old_hello(2)[:-1],  # shorter than it says
+        old_hello(5),
+        old_hello(2, b"\x01\x00"),
+        old_message(1, b"\0\2\0\3\0\0\0\x10" + b"\x01\0\x80" + b"c" * 15),
+        b"\x80\x2e\x01\0\2" + b"\xff" * 60,
+    ],
+)
+def test_junk_is_no_ssl_2(said: bytes) -> None:
+    got = run(connection([(True, said), (False, b"?" * 80)], dport=443).frames())
+    assert got.of("ssl") == [] or "version" not in got.one("ssl")
+    assert got.of("x509") == []
+
+
+def test_a_server_that_refuses_ssl_2_says_nothing_more() -> None:
+    got = run(connection([(True, old_hello(2)), (False, old_message(0, b"\0\1"))], dport=443).frames())
+    assert got.one("ssl")["ssl_history"] == "C"
+    assert "version" not in got.one("ssl")
+
+
+def test_an_old_server_hello_with_lengths_too_large_is_odd() -> None:
+    bad = bytearray(old_server_hello(b"x" * 30))
+    bad[7:9] = b"\xff\xff"
+    got = run(connection([(True, old_hello(2)), (False, bytes(bad))], dport=443).frames())
+    assert got.one("weird")["name"] == "ssl_bad_server_hello"

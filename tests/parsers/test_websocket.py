@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from tests.builders import Turns, connection, ethernet
-from tests.conftest import Run, run
+from tests.conftest import Run, facts, run
 from tests.parsers.test_tls import client_hello, record, server_hello
+from tests.test_every_parser import INFERRED, RECORDS, data
 
 UPGRADE: Turns = [
     (True, b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
@@ -109,3 +110,19 @@ def test_the_end_of_a_stream_is_that_of_the_stream_inside() -> None:
     """A body without a length ends with the connection (RFC 9112, 6.3)."""
     got = told(ask(GET), tell(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300))
     assert got.of("http")[1]["response_body_len"] == 300
+
+
+@pytest.mark.parametrize("kind", ["http", "http2", "postgresql", "ssh", "ssl"])
+@pytest.mark.parametrize("piece", [3, 1000])
+def test_what_runs_inside_says_what_it_says_outside(kind: str, piece: int) -> None:
+    """Every conversation of the bundled captures, in frames of at most so many bytes."""
+    name = RECORDS.get(kind, kind)
+    for turns in data(kind):
+        framed = [
+            ask(text[at : at + piece]) if is_orig else tell(text[at : at + piece])
+            for is_orig, text in turns
+            for at in range(0, len(text), piece)
+        ]
+        outside = run(connection(turns, most=1000, dport=80).frames()).of(name)
+        inside = told(*framed).of(name)[1 if name == "http" else 0 :]
+        assert facts(inside, INFERRED.get(kind, ())) == facts(outside, INFERRED.get(kind, ()))
