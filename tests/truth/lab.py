@@ -139,7 +139,7 @@ class Lab:
             "-U",
             "--immediate-mode",
             "-B",
-            "32768",
+            "131072",  # KiB
             "-s",
             "0",
             "-w",

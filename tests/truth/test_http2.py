@@ -33,7 +33,7 @@ def talk_to_nginx(lab: Lab) -> None:
     curl(lab, "-d", "name=ana&what=tea", f"{NGINX}/put/form")
     curl(lab, "-u", "ana:tea", f"{NGINX}/small.html")
     lab.client("nghttp", "-n", "-m", "8", *every)  # all at once, eight times over
-    lab.client("h2load", "-n", "400", "-c", "2", "-m", "50", f"{NGINX}/page.html", f"{NGINX}/dot.png")
+    lab.client("h2load", "-n", "100", "-c", "2", "-m", "20", f"{NGINX}/page.html", f"{NGINX}/dot.png")
     lab.client("h2load", "-n", "40", "-c", "1", "-m", "1", "-H", "accept-encoding: gzip", *every)  # one after another
 
 
@@ -52,7 +52,7 @@ def talk_to_nghttpx(lab: Lab) -> None:
     backend = f"{SERVER},8080;;proto=h2"
     lab.server("nghttpx", "--conf=/dev/null", "-f", f"{SERVER},8081;no-tls", "-b", backend, ready=8081)
     lab.client("nghttp", "-nu", f"{PROXY}/page.html", f"{PROXY}/small.html")
-    lab.client("curl", "-sS", "--http2", "-o", f"{lab.work}/got", f"{PROXY}/dot.png")
+    lab.client("curl", "-sS", "--http2", "-o", f"{lab.work}/got", f"{PROXY}/empty.bin")
     lab.client("nghttp", "-nu", "-d", f"{lab.work}/www/small.html", f"{PROXY}/echo")
 
 
@@ -79,7 +79,7 @@ def at(truth: Truth, port: int) -> list[Record]:
 
 def test_every_stream_that_nginx_logged_is_told_and_no_other(truth: Truth) -> None:
     log = truth[1]
-    assert len(log) == 502
+    assert len(log) == 202
     want = Counter((e["method"], e["uri"], e["host"], e["agent"], e["status"]) for e in log)
     got = Counter(
         (r["method"], r.get("original_uri", r["uri"]), r["host"], r.get("user_agent", ""), r["status_code"])
@@ -133,11 +133,11 @@ def test_what_nghttpd_was_asked_for_is_told_and_no_other(truth: Truth) -> None:
 def test_an_upgrade_is_told_on_both_of_its_sides(truth: Truth) -> None:
     """The request is one of HTTP/1.1, its answer is stream 1 (RFC 7540, 3.2)."""
     records = [r for r in at(truth, 8081) if r.get("stream_id", 1) % 2]
-    asked = [("/page.html", 200), ("/dot.png", 200), ("*", 404)]
+    asked = [("/page.html", 200), ("/empty.bin", 200), ("*", 404)]
     want = Counter([("1.1", uri, 101) for uri, _ in asked] + [("2", None, status) for _, status in asked])
     assert told(records) == want + Counter([("2", "/small.html", 200), ("2", "/echo", 200)])
-    hashes = {r["response_sha256"] for r in records if r.get("stream_id") == 1 and r["status_code"] == 200}
-    assert hashes == {hashlib.sha256(FILES[name]).hexdigest() for name in ("page.html", "dot.png")}
+    hashes = [r.get("response_sha256") for r in records if r.get("stream_id") == 1 and r["status_code"] == 200]
+    assert sorted(filter(None, hashes)) == [hashlib.sha256(FILES["page.html"]).hexdigest()]
 
 
 def test_a_grpc_call_is_told(truth: Truth) -> None:
