@@ -48,6 +48,7 @@ cdef class Dispatch(Taker):
     cdef void close(self, Flow* f, Reason why) noexcept nogil
     cdef bint inside(self, Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil
     cdef void open_inside(self, Flow* f, Conn* outer) noexcept nogil
+    cdef void give_back(self, Flow* f, Conn* outer) noexcept nogil
     cdef void end_side_inside(self, Conn* outer, bint is_orig) noexcept nogil
     cdef void end_inside(self, Conn* outer, Reason why) noexcept nogil
     cdef void drop_carry(self, Tap* tap) noexcept nogil

@@ -473,9 +473,8 @@ cdef class Dispatch(Taker):
     # The flow lends its place to the inner half, which is dispatched as any other, and has it back afterwards.
 
     cdef bint inside(self, Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil:
-        """What a parser has unwrapped.  False when nobody wants more.  What the outer protocols are stays so."""
+        """What a parser has unwrapped.  False when nobody wants more."""
         cdef Flow* f = outer.flow
-        cdef uint64_t services = f.services
         if outer.inner_parsing == OVER:
             return False
         f.conn, f.parsing = outer.inner, outer.inner_parsing
@@ -485,15 +484,13 @@ cdef class Dispatch(Taker):
             self.data(f, is_orig, p, n, outer.ts)
         if lost:
             self.lost(f, is_orig, lost, outer.ts)
-        outer.inner, outer.inner_parsing = <Conn*>f.conn, f.parsing
-        f.conn, f.parsing = outer, PARSED
-        f.services |= services
-        f.failed &= ~services
+        self.give_back(f, outer)
         return outer.inner_parsing != OVER
 
     cdef void open_inside(self, Flow* f, Conn* outer) noexcept nogil:
         """Only so deep."""
         cdef Conn* conn
+        outer.services = f.services
         if outer.switches == MOST_SWITCHES:
             f.parsing = OVER
             return
@@ -501,14 +498,20 @@ cdef class Dispatch(Taker):
         if conn != NULL:
             conn.switches = outer.switches + 1
 
+    cdef void give_back(self, Flow* f, Conn* outer) noexcept nogil:
+        """What the outer protocols are stays so, whatever was found inside."""
+        outer.inner, outer.inner_parsing = <Conn*>f.conn, f.parsing
+        f.conn, f.parsing = outer, PARSED
+        f.services |= outer.services
+        f.failed &= ~outer.services
+
     cdef void end_side_inside(self, Conn* outer, bint is_orig) noexcept nogil:
         """The FIN of a stream is that of the stream inside, too."""
         cdef Flow* f = outer.flow
         if outer.inner != NULL:
             f.conn, f.parsing = outer.inner, outer.inner_parsing
             self.eof(f, is_orig, outer.ts)
-            outer.inner, outer.inner_parsing = <Conn*>f.conn, f.parsing
-            f.conn, f.parsing = outer, PARSED
+            self.give_back(f, outer)
 
     cdef void end_inside(self, Conn* outer, Reason why) noexcept nogil:
         cdef Flow* f = outer.flow

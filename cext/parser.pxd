@@ -62,6 +62,7 @@ cdef struct Conn:                  # what a parser may see of its flow
     Unwrapped unwrapped            # the engine's answer to unwrap
     Conn* inner                    # the stream inside of this one, owned
     uint8_t inner_parsing          # dispatch's Parsing of it
+    uint64_t services              # Flow.services when it began
     void* parser                   # Parser, owned
     int protocol
     int next_protocol              # set by hand_over

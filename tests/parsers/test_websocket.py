@@ -82,6 +82,13 @@ def test_a_rejected_guess_inside_takes_nothing_from_the_outside() -> None:
     assert got.one("conn")["service"] == "http,websocket"
 
 
+@pytest.mark.parametrize("most", [7, 60000])
+def test_a_rejected_guess_inside_is_no_service_however_it_is_split(most: int) -> None:
+    turns = [*UPGRADE, ask(record(22, client_hello())), ask(b"\xff\xff\xff garbage" * 9)]
+    conn = run(connection(turns, dport=80, most=most).frames()).one("conn")
+    assert (conn["service"], conn["failed_service"]) == ("http,websocket", "ssl")
+
+
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_hole_inside_of_a_payload_is_one_of_the_stream_inside(lost: int) -> None:
     """The answer's body lacks a segment; the next transaction is read all the same."""
