@@ -398,9 +398,12 @@ cdef class Http2Parser(Parser):
         """A hole inside of a frame of data is one of a body.  Else the compression's state is lost with a frame of
         headers."""
         cdef Data* data = &self.half[is_orig].data
-        if not data.here or n > data.run:
+        cdef uint64_t of_body = min(n, <uint64_t>data.run)
+        if not data.here or n - of_body > data.padding:
             return Verdict.DONE
-        self.count_data(is_orig, 0, n)
+        if of_body:
+            self.count_data(is_orig, 0, of_body)
+        data.padding -= <uint32_t>(n - of_body)
         self.end_data(conn, is_orig)
         return Verdict.MORE
 

@@ -180,6 +180,20 @@ def test_a_hole_in_a_body_leaves_the_frames_where_they_are() -> None:
     assert got.of("http")[1]["user_agent"] == "behind"
 
 
+@pytest.mark.parametrize("lost", [-3, -2, -1])
+def test_a_hole_in_a_body_may_reach_into_its_padding(lost: int) -> None:
+    talk = Talk2()
+    stream = talk.ask(GET)
+    talk.server.send_headers(stream, OK)
+    talk.server.send_data(stream, b"x" * 1500, end_stream=True, pad_length=250)
+    talk.flush()
+    talk.answer(talk.ask([*GET, ("user-agent", "behind")]), OK, b"yy")
+    turns = connection(talk.turns, most=100, dport=8080)
+    large = [i for i, (_, is_orig, packet) in enumerate(turns.packets) if not is_orig and len(packet) == 140]
+    got = run([(time, ethernet(packet)) for i, (time, _, packet) in enumerate(turns.packets) if i != large[lost]])
+    assert [(r.get("user_agent"), r["response_body_len"]) for r in got.of("http")] == [(None, 1500), ("behind", 2)]
+
+
 def test_a_hole_over_the_end_of_a_frame_ends_the_reading() -> None:
     talk = Talk2()
     talk.answer(talk.ask(GET), OK, b"x" * 900)
