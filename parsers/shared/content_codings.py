@@ -118,7 +118,8 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
 }
 
 
-COSTS = {"": 0, "gzip": 48 << 10, "deflate": 48 << 10, "br": 4 << 20, "zstd": WINDOW + (1 << 20)}    # bytes, each
+# bytes that each holds at most; of br the largest window (RFC 7932, 9.1) and tables
+COSTS = {"": 0, "gzip": 48 << 10, "deflate": 48 << 10, "br": 17 << 20, "zstd": WINDOW + (1 << 20)}
 BUDGET = 128 << 20
 
 
