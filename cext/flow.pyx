@@ -295,10 +295,15 @@ cdef void note_scaled(Flow* f, bint is_orig, char letter, uint32_t* count) noexc
 cdef void note_gap(Flow* f, bint is_orig) noexcept nogil:
     """Counts a gap; its letter stands where the hole was first seen, as if it had been given up at once (Zeek)."""
     cdef Side* s = &f.side[is_orig]
+    cdef Side* peer = &f.side[not is_orig]
     cdef uint32_t before = f.history_size, at = s.gap_at
     cdef char letter
     note_scaled(f, is_orig, c'G', &s.gaps)
-    if f.history_size == before or at >= before:
+    if f.history_size == before:
+        return
+    if peer.gap_at > at or (peer.gap_at == at and peer.waits_packets < s.waits_packets):
+        peer.gap_at += 1           # a hole of the other side that was seen later has its letter behind this one
+    if at >= before:
         return
     letter = f.history[before]
     memmove(&f.history[at + 1], &f.history[at], before - at)

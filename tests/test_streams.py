@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import ACK, PSH, RST, START, SYN, Talk, Timed, ethernet
+from tests.builders import ACK, FIN, PSH, RST, START, SYN, Talk, Timed, ethernet
 from tests.conftest import Run, run
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: a.test\r\nX-Fill: " + b"x" * 300 + b"\r\n\r\n"
@@ -114,6 +114,18 @@ def test_a_lost_body_is_no_loss_of_the_transaction() -> None:
     assert uris(got) == WHOLE
     assert got.one("conn")["missed_bytes"] == 100
     assert "g" in got.one("conn")["history"]
+
+
+def test_holes_of_both_sides_stand_in_the_history_where_they_were_seen() -> None:
+    """A filter let through only SYN and FIN: each FIN acknowledges what was not seen of the other side (Zeek)."""
+    made = Talk(dport=80)
+    made.send(True, SYN)
+    made.send(False, SYN | ACK)
+    made.orig_seq, made.resp_seq = made.orig_seq + 2000, made.resp_seq + 80_000
+    made.send(False, FIN | ACK)
+    made.send(True, FIN | ACK)
+    conn = run(made.frames()).one("conn")
+    assert (conn["history"], conn["missed_bytes"]) == ("ShfGFg", 82_000)
 
 
 def test_a_lost_head_costs_that_transaction_alone() -> None:

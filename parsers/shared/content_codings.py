@@ -17,22 +17,28 @@ MOST = 1 << 28                     # bytes of a body that are hashed
 LARGE = 1 << 20                    # bytes from which on a body may not be packed more than …
 MOST_PACKED = 500                  # … so many to one: text packs 10 to 1, a bomb 1,000 and more
 GZIP_BITS = 16 + zlib.MAX_WBITS
+TOO_EARLY = "a body that ends too early"
+
+
+def most_unpacked(packed: int) -> int:
+    """Bytes that ``packed`` bytes of a body may unpack to if it is to be hashed."""
+    return min(MOST, max(LARGE, MOST_PACKED * packed))
 
 
 class Decoder(Protocol):
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What ``data`` unpacks to.  Raises what the library raises on other bytes."""
 
-    def finished(self) -> bool:
-        """The end was reached."""
+    def end(self) -> Iterator[bytes]:
+        """What was held back.  Raises ValueError where the coding has not come to its end."""
 
 
 class Plain:
     def feed(self, data: bytes) -> Iterator[bytes]:
         yield data
 
-    def finished(self) -> bool:
-        return True
+    def end(self) -> Iterator[bytes]:
+        return iter(())
 
 
 class Gzip:
@@ -50,8 +56,10 @@ class Gzip:
             yield self.unpacker.decompress(data, PIECE)
             data = self.unpacker.unconsumed_tail or self.unpacker.unused_data
 
-    def finished(self) -> bool:
-        return self.unpacker.eof
+    def end(self) -> Iterator[bytes]:
+        if not self.unpacker.eof:
+            raise ValueError(TOO_EARLY)
+        return iter(())
 
 
 class Deflate:
@@ -70,21 +78,54 @@ class Deflate:
             self.head = data[:2]
         yield from self.inside.feed(data)
 
-    def finished(self) -> bool:
-        return self.inside.finished()
+    def end(self) -> Iterator[bytes]:
+        return self.inside.end()
 
 
 class Brotli:
+    """Trick "window to measure": the decoder fills its window before it stops, and 27 bytes can ask for 16 MiB.  So
+    bytes are held until what they may unpack to fills the window; if they end before, they get a window of that size.
+    """
+
     def __init__(self) -> None:
-        self.unpacker = brotli.Decompressor()
+        self.held, self.holds, self.unpacker = b"", True, brotli.Decompressor()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        yield self.unpacker.process(data, output_buffer_limit=PIECE)
-        while not self.unpacker.can_accept_more_data():
-            yield self.unpacker.process(b"", output_buffer_limit=PIECE)
+        if self.holds and data:
+            self.held = data = self.held + data
+            self.holds = most_unpacked(len(data)) < 1 << brotli_window(data)
+            if self.holds:
+                return
+            self.held = b""
+        yield from brotli_pieces(self.unpacker, data)
 
-    def finished(self) -> bool:
-        return bool(self.unpacker.is_finished())
+    def end(self) -> Iterator[bytes]:
+        if self.held:
+            yield from brotli_pieces(self.unpacker, narrowed(self.held, most_unpacked(len(self.held))))
+        if not self.unpacker.is_finished():
+            raise ValueError(TOO_EARLY)
+
+
+def brotli_pieces(unpacker: brotli.Decompressor, data: bytes) -> Iterator[bytes]:
+    """What the decoder gives for ``data``; it may say that it has room for more while it is in the midst of a copy."""
+    piece = unpacker.process(data, output_buffer_limit=PIECE)
+    while piece:
+        yield piece
+        piece = b"" if unpacker.is_finished() else unpacker.process(b"", output_buffer_limit=PIECE)
+
+
+def brotli_window(data: bytes) -> int:
+    """Bits of the window's size, told by four bits from 18 on (RFC 7932, 9.1); those below are all taken as 17."""
+    return 17 + (data[0] >> 1 & 7) if data[0] & 1 else 17
+
+
+def narrowed(data: bytes, most: int) -> bytes:
+    """The same stream with a window that has room for ``most`` bytes.  So many unpack as before: a distance reaches
+    back to what was unpacked, or beyond it to the dictionary, whatever the window (RFC 7932, 4 and 8)."""
+    bits = max(18, (most + 16).bit_length())
+    if brotli_window(data) <= bits:
+        return data
+    return bytes([data[0] & 0xF0 | (bits - 17) << 1 | 1]) + data[1:]
 
 
 class Zstd:
@@ -105,8 +146,10 @@ class Zstd:
                 yield self.unpacker.decompress(rest)
                 rest = self.unpacker.unused_data if self.unpacker.eof else b""
 
-    def finished(self) -> bool:
-        return self.unpacker.eof
+    def end(self) -> Iterator[bytes]:
+        if not self.unpacker.eof:
+            raise ValueError(TOO_EARLY)
+        return iter(())
 
 
 DECODERS: dict[str, Callable[[], Decoder]] = {
@@ -126,9 +169,11 @@ BUDGET = 128 << 20
 def first_bytes(coding: str, data: bytes, n: int) -> bytes:
     """The first ``n`` bytes, or less, that ``data`` unpacks to; none of a coding that is not known."""
     plain = b""
-    if coding not in DECODERS:
+    if coding not in DECODERS or not data:
         return plain
-    for piece in DECODERS[coding]().feed(data):
+    pieces = (brotli_pieces(brotli.Decompressor(), narrowed(data, n)) if coding == "br"
+              else DECODERS[coding]().feed(data))
+    for piece in pieces:
         plain += piece[:n]
         if len(plain) >= n:
             break
@@ -158,14 +203,16 @@ class Hash:
         """Raises what the library raises on bytes that are not of the coding; ValueError for a body too large, or
         packed too well."""
         self.packed += len(data)
-        for piece in self.decoder.feed(data):
+        self.add(self.decoder.feed(data))
+
+    def add(self, pieces: Iterator[bytes]) -> None:
+        for piece in pieces:
             self.digest.update(piece)
             self.size += len(piece)
-            if self.size > MOST or self.size > max(LARGE, MOST_PACKED * self.packed):
+            if self.size > most_unpacked(self.packed):
                 raise ValueError("a body too large to hash")
 
     def finish(self) -> str:
-        """Raises ValueError where the coding has not come to its end."""
-        if not self.decoder.finished():
-            raise ValueError("a body that ends too early")
+        """Raises as ``feed`` does, and ValueError where the coding has not come to its end."""
+        self.add(self.decoder.end())
         return self.digest.hexdigest()

@@ -91,7 +91,7 @@ cdef void pass_body(Body* b, uint64_t n) noexcept nogil:
 cdef void miss_body(Body* b, uint64_t n) noexcept nogil:
     """Bytes that were transferred, but not seen."""
     pass_body(b, n)
-    b.holed = True
+    spoil(b)
     end_look(b)
 
 
@@ -146,7 +146,7 @@ cdef void read_on(Body* b, Span piece) noexcept with gil:
             b.reader = <void*>reader
         (<object>b.reader).feed((<const char*>piece.p)[:piece.n])
     except Exception:
-        b.holed = True
+        spoil(b)
 
 
 cdef void keep_hash(Body* b, Draft* d, int field) noexcept with gil:
@@ -184,6 +184,13 @@ cdef void free_body(Body* b) noexcept nogil:
     """All that it holds."""
     disown(b.head)
     b.head, b.n = NULL, 0
+    if b.reader != NULL:
+        release(b)
+
+
+cdef void spoil(Body* b) noexcept nogil:
+    """It will have no hash: its decoder makes room for another's."""
+    b.holed = True
     if b.reader != NULL:
         release(b)
 

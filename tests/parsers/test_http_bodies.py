@@ -194,11 +194,39 @@ def test_a_bomb_is_unpacked_piece_by_piece_and_given_up(coding: str, monkeypatch
     pack = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstandard.compress}[coding]
     bomb = pack(b"\0" * (64 << 20))
     decoder = content_codings.DECODERS[coding]()
-    assert max(map(len, decoder.feed(bomb))) <= 16 << 20
+    pieces = itertools.chain(decoder.feed(bomb), decoder.end() if coding == "br" else ())
+    assert max(map(len, itertools.islice(pieces, 200))) <= 16 << 20
     monkeypatch.setattr(content_codings, "MOST", 1 << 20)
     record = ask(answer(bomb, b"Content-Encoding: " + coding.encode() + b"\r\n"), http_sha256=True)
     assert "response_sha256" not in record
     assert record["status_code"] == 200
+
+
+@pytest.mark.parametrize("window", range(10, 25))
+@pytest.mark.parametrize(
+    "body", [b"", PAGE, bytes(1_000_000), bytes(300_000) + PAGE], ids=["none", "page", "0", "long"]
+)
+def test_brotli_is_hashed_whatever_its_window_and_however_it_is_cut(window: int, body: bytes) -> None:
+    packed = brotli.compress(body, lgwin=window, quality=5)
+    for size in (1, 7, len(packed)):
+        reader = content_codings.Hash("br")
+        for at in range(0, len(packed), size):
+            reader.feed(packed[at : at + size])
+        assert reader.finish() == hashlib.sha256(body).hexdigest()
+    assert content_codings.first_bytes("br", packed, 512) == body[:512]
+
+
+@pytest.mark.parametrize("window", [18, 20, 22, 24])
+def test_looking_at_a_brotli_bomb_fills_a_small_window_only(window: int) -> None:
+    """The decoder fills its window before it stops: of 16 MiB in 28 ms."""
+    bomb = brotli.compress(bytes(32 << 20), lgwin=window)
+    assert content_codings.brotli_window(bomb) == window
+    assert content_codings.brotli_window(content_codings.narrowed(bomb, 512)) == 18
+    reader = content_codings.Hash("br")
+    with pytest.raises(ValueError, match="too large"):
+        reader.feed(bomb)
+        reader.finish()
+    assert reader.size <= 2 * content_codings.LARGE
 
 
 def test_headers_come_with_their_values_when_asked_for() -> None:
