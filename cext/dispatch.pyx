@@ -216,7 +216,7 @@ cdef class Dispatch(Taker):
         cdef int i
         for i in range(protocol_count()):
             if (protocol(i).late and protocol(i).prototype[False] != NULL
-                    and (self.wanted & ~f.failed & ~conn.candidates[is_orig]) >> i & 1
+                    and (self.wanted & ~conn.candidates[is_orig]) >> i & 1
                     and (<Parser>protocol(i).prototype[False]).probe(is_orig, cursor(p, n)) == Match.YES):
                 self.drop_carry(&conn.taps[0])
                 self.drop_carry(&conn.taps[1])
@@ -430,7 +430,7 @@ cdef class Dispatch(Taker):
         cdef int number = conn.next_protocol, side
         conn.next_protocol = NOBODY
         conn.switches += 1
-        if conn.switches > MOST_SWITCHES or (number != ANYBODY and (f.failed | ~self.wanted) >> number & 1):
+        if conn.switches > MOST_SWITCHES or (number != ANYBODY and ~self.wanted >> number & 1):
             self.close(f, HANDED_OVER)
             return
         self.end_inside(conn, HANDED_OVER)
@@ -439,7 +439,7 @@ cdef class Dispatch(Taker):
         for side in range(2):
             conn.taps[side].skipping = conn.taps[side].waiting = conn.spoken[side] = False
             conn.taps[side].need = 0
-            conn.candidates[side] = self.candidates(False) & ~f.failed
+            conn.candidates[side] = self.candidates(False)
         f.parsing = PROBING
         if number == ANYBODY:
             for side in range(2):
@@ -496,7 +496,7 @@ cdef class Dispatch(Taker):
             return
         conn = self.open(f, False)
         if conn != NULL:
-            conn.switches = outer.switches + 1
+            conn.switches, conn.outer = outer.switches + 1, outer
 
     cdef void give_back(self, Flow* f, Conn* outer) noexcept nogil:
         """What the outer protocols are stays so, whatever was found inside."""

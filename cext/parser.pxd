@@ -61,6 +61,7 @@ cdef struct Conn:                  # what a parser may see of its flow
     void* engine                   # Dispatch, borrowed
     Unwrapped unwrapped            # the engine's answer to unwrap
     Conn* inner                    # the stream inside of this one, owned
+    Conn* outer                    # the stream that this one is inside of, or NULL
     uint8_t inner_parsing          # dispatch's Parsing of it
     uint64_t services              # Flow.services when it began
     void* parser                   # Parser, owned
@@ -195,14 +196,17 @@ cdef inline bint is_news(Conn* conn, Span key) noexcept nogil:
 
 cdef inline void weird(Conn* conn, const char* name) noexcept nogil:
     """Odd enough to tell.  Written once a flow and name at most, and rate-limited over all."""
+    cdef Conn* told = conn
     cdef uint32_t i
-    for i in range(conn.weird_count):
-        if conn.weirds[i] == name or strcmp(conn.weirds[i], name) == 0:
+    while told.outer != NULL:      # the outermost has the list of the flow
+        told = told.outer
+    for i in range(told.weird_count):
+        if told.weirds[i] == name or strcmp(told.weirds[i], name) == 0:
             return
-    if conn.weird_count == MOST_WEIRDS:
+    if told.weird_count == MOST_WEIRDS:
         return
-    conn.weirds[conn.weird_count] = name
-    conn.weird_count += 1
+    told.weirds[told.weird_count] = name
+    told.weird_count += 1
     (<Sink>conn.sink).weird(conn, name)
 
 

@@ -64,6 +64,14 @@ def test_auth_tls_is_handed_over() -> None:
     assert got.one("conn")["service"] == "ftp,ssl"
 
 
+def test_auth_tls_behind_a_failed_handshake_in_tokens_is_handed_over() -> None:
+    junk = b"\xff\xff\xff garbage" * 9
+    ends = [(False, b"535 failed\r\n"), (True, b"AUTH TLS\r\n"), (False, b"234 go\r\n")]
+    got = ftp(*AUTH, ask(record(22, client_hello())), ask(junk), *ends, (True, record(22, client_hello())))
+    assert [r["server_name"] for r in got.of("ssl")] == ["a.tes"] * 2
+    assert got.one("conn")["service"] == "ftp,ssl"
+
+
 def test_a_long_session_without_either_is_left() -> None:
     chat = [(i % 2 == 0, b"NOOP\r\n" if i % 2 == 0 else b"200 ok\r\n") for i in range(600)]
     got = ftp(GREETING, *chat, (True, record(22, client_hello())))

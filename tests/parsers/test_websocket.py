@@ -102,6 +102,14 @@ def test_a_hole_inside_of_a_payload_is_one_of_the_stream_inside(lost: int) -> No
     assert got.of("http")[2]["response_body_len"] == 2
 
 
+def test_an_oddity_is_told_once_of_a_flow_whatever_runs_inside_of_what() -> None:
+    odd = b"POST /%d HTTP/1.1\r\nHost: b\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    inside = [turn for i in range(2) for turn in (ask(odd % i), tell(OK))]
+    got = run(connection([(True, odd % 2), (False, OK), *UPGRADE, *inside], dport=80).frames())
+    assert len(got.of("http")) == 4
+    assert [r["name"] for r in got.of("weird")] == ["HTTP_length_and_chunked"]
+
+
 def test_streams_inside_of_streams_have_a_bound() -> None:
     """Each layer upgrades to the next.  The innermost is not looked for."""
     turns = [*UPGRADE, (True, GET), (False, OK)]
