@@ -47,7 +47,7 @@ cdef class Decap:
     cdef Envelope* envelopes
     cdef uint32_t* tenants
     cdef uint32_t* buckets
-    cdef uint32_t envelope_count
+    cdef uint64_t envelope_count
     cdef uint32_t last
     cdef uint64_t key
     cdef uint64_t drops[DROPS]

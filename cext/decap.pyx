@@ -713,7 +713,7 @@ cdef class Decap:
             at = (at + 1) & (ENVELOPE_BUCKETS - 1)
         if self.envelope_count == MOST_ENVELOPES:
             return EMPTY
-        number = self.envelope_count
+        number = <uint32_t>self.envelope_count
         self.envelope_count += 1
         self.envelopes[number] = e[0]
         self.buckets[at] = number
@@ -729,13 +729,6 @@ cdef class Decap:
 
     cdef void end_batch(self) noexcept nogil:
         self.fragments.end_batch()
-
-    def counters(self):
-        """Counters by name: every Drop, cut copies, fragments."""
-        counts = {f"drop_{name}": self.drops[i] for i, (name, _) in enumerate(DROP_NAMES)}
-        return counts | {"cut_copies": self.cut_copies, "datagrams_reassembled": self.fragments.completed,
-                         "datagrams_evicted": self.fragments.evicted, "datagrams_expired": self.fragments.expired,
-                         "envelopes": self.envelope_count}
 
 
 cdef dict envelope_dict(const Envelope* e):

@@ -28,13 +28,13 @@ def explain(Worker worker, Capture capture):
         return None
     memset(&p, 0, sizeof(p))
     said = {"frame": {"ts": frame.ts, "captured": frame.captured, "link": frame.link}}
-    drops = worker.decap.counters()
+    drops = worker.counters()
     worker.decap.steps = steps
     admitted = worker.admit(&frame, &p)
     worker.decap.steps = NULL
     said["decap"] = [(LAYER_NAMES[<int>steps[i].layer], steps[i].offset) for i in range(worker.decap.step_count)]
     if not admitted:
-        now = worker.decap.counters()
+        now = worker.counters()
         said["dropped"] = next((name, doc) for name, doc in DROP_NAMES if now[f"drop_{name}"] > drops[f"drop_{name}"])
     else:
         said["envelope"] = envelope_of(&worker.decap.envelopes[p.envelope])

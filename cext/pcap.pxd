@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.buffer cimport Buffer
 from cext.packet cimport Frame
+from cext.source cimport FrameSource
 from cext.types cimport Time
 
 cdef enum Format:
@@ -25,7 +26,7 @@ cdef struct Interface:             # of a pcapng section (draft-ietf-opsawg-pcap
     int64_t offset                 # seconds
 
 
-cdef class Capture:
+cdef class Capture(FrameSource):
     cdef const uint8_t* base
     cdef size_t size
     cdef size_t at
@@ -46,7 +47,6 @@ cdef class Capture:
     cdef size_t dropped            # bytes fed and already thrown away
     cdef uint64_t frames
 
-    cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil
     cdef bint advance(self, Frame* frame) noexcept nogil
     cdef void read_start(self) noexcept nogil
     cdef bint pcap_frame(self, Frame* frame) noexcept nogil

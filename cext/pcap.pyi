@@ -1,8 +1,10 @@
 from typing_extensions import Buffer
 
+from cext.source import FrameSource
+
 STATES: tuple[str, ...]
 
-class Capture:
+class Capture(FrameSource):
     def __init__(self, mapped: Buffer | None = None) -> None: ...
     def feed(self, chunk: bytes) -> None: ...
     def end(self) -> None: ...

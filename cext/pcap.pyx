@@ -36,7 +36,7 @@ cdef uint64_t LATEST_SECOND = 1 << 33    # the year 2242; keeps a time in nanose
 STATES = ("reading", "hungry", "ended", "cut off", "damaged", "no capture")
 
 
-cdef class Capture:
+cdef class Capture(FrameSource):
     """Frames of one capture.  Give it a mapped buffer, or ``feed`` it bytes and say ``end``."""
 
     def __cinit__(self, mapped=None):

@@ -6,8 +6,10 @@ from cext.decap cimport Decap
 from cext.dispatch cimport Dispatch
 from cext.filter cimport Filter
 from cext.flow cimport Flow, FlowTable
+from cext.ledger cimport MOST_COUNTERS, Ledger, Page
 from cext.packet cimport BATCH, Frame, Packet
 from cext.parser cimport Reason
+from cext.source cimport FrameSource
 from cext.stream cimport Streams
 from cext.types cimport Time
 from cext.writer cimport Writer
@@ -31,10 +33,20 @@ cdef class Worker:
     cdef uint64_t flow_packets
     cdef uint64_t evicted
     cdef uint64_t refused_before   # by the budget of what parsers own, before this worker began
+    cdef uint64_t refused
+    cdef uint64_t lost             # stays 0: what a worker lost, the one that replaces it adds to its base
+    cdef public uint64_t unwritten  # records that the owner could not get rid of
+    cdef FrameSource source        # whose counters are counted
+    cdef Ledger ledger             # live: where they are booked; else None
+    cdef uint64_t base[MOST_COUNTERS]          # what was counted before this worker
+    cdef const uint64_t* places[MOST_COUNTERS]
+    cdef int place_count
     cdef uint64_t twins
     cdef Frame frames[BATCH]
     cdef Packet batch[BATCH]
 
+    cdef void book(self, FrameSource source) noexcept nogil
+    cdef find_places(self, FrameSource source)
     cdef void process(self, int n) noexcept nogil
     cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil
     cdef void take(self, const Packet* p) noexcept nogil

@@ -9,7 +9,6 @@ from cext.decap import DROP_NAMES
 from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, note_once
 from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
 from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
-from cext.pcap cimport Capture
 from cext.owned cimport owned_bytes, owned_refused
 from cext.record cimport Record, Schema, clear, draft_bytes, put_number
 from cext.tcp cimport Turn, begins_anew, locate, take_turn
@@ -50,9 +49,20 @@ COUNTERS = (
     ("datagrams_evicted", "Unfinished datagrams that gave way to newer ones."),
     ("datagrams_expired", "Datagrams whose fragments did not all come in time."),
     ("envelopes", "Different mirror envelopes seen; plain traffic is one."),
+    *((f"drop_{name}", f"Packets not used. {doc}") for name, doc in DROP_NAMES),
 )
-for name, doc in COUNTERS + tuple((f"drop_{name}", f"Packets not used. {doc}") for name, doc in DROP_NAMES):
+LIVE_COUNTERS = (
+    ("kernel_packets", "Live: packets that the kernel had for the sensor, those it dropped included."),
+    ("kernel_drops", "Live: packets that the kernel dropped because the ring or the receive buffer was full."),
+    ("ring_freezes", "Live: times that the ring was full."),
+    ("lost_in_crash", "Live: packets in the hand of a worker that died."),
+    ("records_unwritten", "Live: records given up because the output did not take them in time."),
+)
+MOMENTARY = {"flows_peak", "envelopes"}    # what a worker that replaces another begins anew
+NAMES = tuple(name for name, _ in COUNTERS + LIVE_COUNTERS)
+for name, doc in COUNTERS + LIVE_COUNTERS:
     STATS.count(name, doc)
+cdef int WORKER = STATS.count("worker", "Live: number of the worker whose counters these are, from 0.")
 
 
 cdef class Worker:
@@ -72,6 +82,7 @@ cdef class Worker:
         self.end = NEVER if end is None else end
         self.first_time = -1
         self.refused_before = owned_refused()
+        self.find_places(FrameSource())
         self.interim = <Time>(min(interim, 1e9) * SECOND)
         if self.interim <= 0:
             self.interim = NEVER
@@ -81,18 +92,45 @@ cdef class Worker:
 
     # ---- the owner's side ------------------------------------------------------------------------------------------
 
-    def run(self, Capture capture, Time limit=<Time>1 << 62):
-        """Reads frames up to ``limit``, until there is output to take, a signal may wait, or the capture wants bytes.
+    def attach(self, FrameSource source, Ledger ledger):
+        """Live: counts into a ledger, and goes on from what a worker before this one has left in it."""
+        cdef int i
+        self.find_places(source)
+        self.ledger = ledger
+        _, frames, booked = ledger.opened
+        for i, value in enumerate(ledger.read(len(NAMES))):
+            self.base[i] = 0 if NAMES[i] in MOMENTARY else value
+            if NAMES[i] == "lost_in_crash" and not booked:
+                self.base[i] += frames
+        self.book(source)
 
-        True while the capture has frames that it can give at once.
+    def run(self, FrameSource source, Time limit=<Time>1 << 62):
+        """Reads frames up to ``limit``, until there is output to take, a signal may wait, or the source has no more.
+
+        True while the source may have frames that it can give at once.
         """
         cdef int n = BATCH, turns = 0
         with nogil:
-            while turns < BATCHES and n == BATCH and self.writer.pending < DRAIN:
-                n = capture.fill(self.frames, BATCH, limit)
+            while turns < BATCHES and n and self.writer.pending < DRAIN:
+                n = source.fill(self.frames, BATCH, limit)
                 self.process(n)
+                if source.boundary:
+                    self.book(source)
+                    source.give_back()
                 turns += 1
-        return n == BATCH
+        return n != 0
+
+    def settle(self):
+        """Live: books what was counted since the last block; between blocks only."""
+        self.book(self.source)
+
+    def tick(self, Time now):
+        """Live: time goes on where no packet comes.  Nothing is later than ``now`` any more."""
+        with nogil:
+            self.flows.advance(now)
+            self.expire()
+            if self.ledger is not None:
+                self.ledger.beat()
 
     def finish_all(self):
         """Ends all flows: the run is over."""
@@ -104,26 +142,57 @@ cdef class Worker:
                     break
                 self.finish(f, SHUTDOWN)
 
-    def log_stats(self):
-        """Writes a stats record."""
+    def log_stats(self, Time now=0, worker=None):
+        """Writes a stats record, of the packets' time or a later one; live with the worker's number."""
         cdef Record r
         cdef int slot
-        counters = self.counters()
         clear(&r)
-        r.ts = self.flows.now
-        for slot, field in enumerate(STATS.fields):
-            put_number(&r, slot, counters[field.name])
+        r.ts = max(self.flows.now, now)
+        for slot, value in enumerate(self.counters().values()):
+            put_number(&r, slot, value)
+        if worker is not None:
+            put_number(&r, WORKER, worker)
         self.writer.write_alone(&STATS.layout, &r)
 
     def counters(self):
-        """All counters by name, as the stats record has them."""
-        return self.decap.counters() | {
-            "packets": self.packets, "bytes": self.bytes, "flow_packets": self.flow_packets,
-            "flows": self.flows.created, "flows_peak": self.flows.peak, "flows_evicted": self.evicted,
-            "twin_packets": self.twins, "gaps": self.streams.gaps, "missed_bytes": self.streams.missed,
-            "reorder_shed": self.streams.shed, "parsers_rejected": self.dispatch.rejected,
-            "parsers_shed": self.dispatch.shed, "parsers_refused": owned_refused() - self.refused_before,
-            "python_calls": self.writer.asked, "records_lost": self.writer.lost}
+        """All counters by name, as the stats record has them; those of the kernel only live."""
+        cdef int i
+        self.refused = owned_refused() - self.refused_before
+        names = NAMES if self.ledger is not None else NAMES[:len(COUNTERS)]
+        return {name: self.base[i] + self.places[i][0] for i, name in enumerate(names)}
+
+    cdef void book(self, FrameSource source) noexcept nogil:
+        """A block is done: all that was counted up to its end becomes true together."""
+        cdef Page* page = self.ledger.next_page()
+        cdef int i
+        self.refused = owned_refused() - self.refused_before
+        for i in range(self.place_count):
+            page.values[i] = self.base[i] + self.places[i][0]
+        self.ledger.turn_page(source.block)
+        self.ledger.beat()
+
+    cdef find_places(self, FrameSource source):
+        """Where each counter stands."""
+        cdef int i
+        places = {f"drop_{name}": <size_t>&self.decap.drops[i] for i, (name, _) in enumerate(DROP_NAMES)} | {
+            "packets": <size_t>&self.packets, "bytes": <size_t>&self.bytes,
+            "flow_packets": <size_t>&self.flow_packets, "flows": <size_t>&self.flows.created,
+            "flows_peak": <size_t>&self.flows.peak, "flows_evicted": <size_t>&self.evicted,
+            "twin_packets": <size_t>&self.twins, "gaps": <size_t>&self.streams.gaps,
+            "missed_bytes": <size_t>&self.streams.missed, "reorder_shed": <size_t>&self.streams.shed,
+            "parsers_rejected": <size_t>&self.dispatch.rejected, "parsers_shed": <size_t>&self.dispatch.shed,
+            "parsers_refused": <size_t>&self.refused, "python_calls": <size_t>&self.writer.asked,
+            "records_lost": <size_t>&self.writer.lost, "cut_copies": <size_t>&self.decap.cut_copies,
+            "datagrams_reassembled": <size_t>&self.decap.fragments.completed,
+            "datagrams_evicted": <size_t>&self.decap.fragments.evicted,
+            "datagrams_expired": <size_t>&self.decap.fragments.expired,
+            "envelopes": <size_t>&self.decap.envelope_count, "kernel_packets": <size_t>&source.kernel_packets,
+            "kernel_drops": <size_t>&source.kernel_drops, "ring_freezes": <size_t>&source.freezes,
+            "lost_in_crash": <size_t>&self.lost,
+            "records_unwritten": <size_t>&self.unwritten}
+        self.source, self.place_count = source, len(NAMES)
+        for i, name in enumerate(NAMES):
+            self.places[i] = <const uint64_t*><size_t>places[name]
 
     def memory(self):
         """Bytes held right now, by room: what must be back at its start when all flows have ended."""

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from sensor import captures, log
-from sensor.engine import Format, Options, Replay
+from sensor.engine import Replay, check
 from sensor.errors import SensorError, UnknownName, UsageError
-from sensor.networks import PRIVATE
+from sensor.options import options_from, record_options
 
 EXAMPLES = """
 \b
@@ -29,6 +29,14 @@ Examples:
   cloudmri verify capture.pcap
   cloudmri verify capture.pcap --only http,ssl --json | jq -r .field | sort | uniq -c
 """
+LIVE_EXAMPLES = """
+\b
+Examples:
+  cloudmri live -i ens6 | jq -c 'select(._path == "postgresql")'
+  cloudmri live -i ens6 --workers auto --output /var/log/cloudmri
+  cloudmri live -i eth0 --plain --filter 'not port 22'
+"""
+MOST_WORKERS = 64
 INTERRUPTED = 130                  # 128 + SIGINT, as shells have it
 
 
@@ -82,73 +90,86 @@ def cloudmri() -> None:
 
 @cloudmri.command(epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("-o", "--output", default="-", show_default=True, metavar="-|DIR",
-              help="Where records go: standard output, or a directory with one file a kind (conn.log, http.log, ...).")
-@click.option("--format", "form", type=click.Choice(["json", "msgpack"]), default="json", show_default=True)
-@click.option("--only", metavar="KIND,...", help="Write these kinds of records only.")
-@click.option("--tenant", default="vni", show_default=True, metavar="vni|none|map:FILE",
-              help="What is an address space: each VNI and endpoint, all traffic together, or what a TOML file says.")
-@click.option("-f", "--filter", "expression", metavar="EXPR",
-              help="Use only inner packets that this libpcap expression matches.")
 @click.option("--from", "begin", type=Moment(), metavar="T",
               help="Use packets from this time on (seconds or ISO 8601).")
 @click.option("--to", "end", type=Moment(), metavar="T", help="Use packets up to this time.")
 @click.option("--explain", type=click.IntRange(1), metavar="N",
               help="Show what each part of the sensor made of packet N.")
-@click.option("--secrets", is_flag=True, help="Write secret fields too: passwords, cookies, Authorization.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the uids; the same seed gives the same uids.")
-@click.option("--local-net", "local_nets", multiple=True, metavar="NET",
-              help="A local network (repeatable); default: the private address space.")
-@click.option("--vxlan-port", "vxlan_ports", multiple=True, type=int, default=(4789,), show_default=True)
-@click.option("--geneve-port", "geneve_ports", multiple=True, type=int, default=(6081,), show_default=True)
-@click.option("--no-tunnels", is_flag=True, help="Do not open tunnels inside of the mirrored traffic.")
-@click.option("--reorder-window", default=0.25, show_default=True, metavar="SECONDS",
-              help="How long a hole in a TCP stream may last before it is given up.")
-@click.option("--sql", type=click.Choice(["text", "fingerprint"]), default="text", show_default=True,
-              help="Write statements as sent, or without their values: no literal leaves the sensor.")
-@click.option("--http-headers", is_flag=True, help="Write all HTTP headers with their values; secret ones as ***.")
-@click.option("--http-sha256", is_flag=True, help="Write SHA-256 of HTTP bodies, unpacked; all of them are read then.")
-@click.option("--conn-interim", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="SECONDS",
-              help="Write a conn record of a flow that goes on that often, too; 0: at its end alone.")
-@click.option("--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")
-@click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def replay(files: tuple[str, ...], output: str, form: Format, only: str | None, tenant: str, expression: str | None,
-           begin: int | None, end: int | None, explain: int | None, secrets: bool, seed: int,
-           local_nets: tuple[str, ...], vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...], no_tunnels: bool,
-           reorder_window: float, sql: Literal["text", "fingerprint"],
-           http_headers: bool, http_sha256: bool, conn_interim: float, max_flows: int, quiet: bool, log_level: str,
-           debug: bool) -> None:
+@record_options
+def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool, log_level: str, debug: bool,
+           **said: Any) -> None:
     """Turn captures into records.
 
     FILE is a pcap or pcapng file (plain, gzip, zstd or xz), a directory of them, a glob, or - for standard input.
     Several are read in the order of their packets' times.
     """
     log.start(log_level)
-    options = Options(
-        only=frozenset(only.split(",")) if only else None, format=form, by_kind=output != "-", secrets=secrets,
-        tenant=tenant, filter=expression, begin=begin, end=end, seed=seed, local_nets=local_nets or PRIVATE,
-        vxlan_ports=vxlan_ports, geneve_ports=geneve_ports, open_tunnels=not no_tunnels, max_flows=max_flows,
-        reorder_window=reorder_window, conn_interim=conn_interim, sql=sql,
-        http_headers=http_headers, http_sha256=http_sha256)
+    options = options_from(output=output, **said)
     with told(debug):
         names = captures.find(list(files))
         if explain is not None:
             from sensor.explain import explain_packet
             click.echo(explain_packet(names, explain, options))
             return
-        code = run(Replay(names, options), output, form, quiet)
+        code = run(Replay(names, options), output, quiet)
     sys.exit(code)
 
 
-def run(work: Replay, output: str, form: Format, quiet: bool) -> int:
+@cloudmri.command(epilog=LIVE_EXAMPLES)
+@click.option("-i", "--interface", required=True, metavar="NAME", help="Where the mirrored packets arrive.")
+@click.option("--workers", default="1", show_default=True, metavar="N|auto",
+              help="Processes that share the work, flow by flow; auto: one for each core.")
+@click.option("--plain", is_flag=True, help="Read traffic that is not encapsulated, too.")
+@click.option("--no-promiscuous", is_flag=True, help="Take only packets that are sent to this interface.")
+@click.option("--ring-size", default=64, show_default=True, type=click.IntRange(1, 4096), metavar="MB",
+              help="Memory that the kernel keeps packets in, for each worker.")
+@click.option("--block-timeout", default=50, show_default=True, type=click.IntRange(1, 10000), metavar="MS",
+              help="How long a packet may wait in the ring for others.")
+@click.option("--stats-interval", default=60.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
+              help="How often a stats record is written.")
+@click.option("--grace", default=10.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
+              help="How long the end may take: the ring is read, flows are closed, records are written.")
+@record_options
+def live(interface: str, workers: str, plain: bool, no_promiscuous: bool, ring_size: int, block_timeout: int,
+         stats_interval: float, grace: float, output: str, log_level: Any, debug: bool, **said: Any) -> None:
+    """Turn mirrored packets into records as they arrive, until SIGTERM or Ctrl-C.
+
+    SIGHUP opens the files of --output anew, SIGUSR1 writes a stats record of each worker.
+    """
+    from sensor.live.supervisor import LiveOptions, Supervisor
+    log.start(log_level)
+    options = options_from(output=output, **said)
+    with told(debug):
+        check(options)
+        refuse_terminal(options.format, output)
+        code = Supervisor(LiveOptions(
+            interface=interface, workers=workers_from(workers), plain=plain, promiscuous=not no_promiscuous,
+            ring_bytes=ring_size << 20, block_ms=block_timeout, output=output, stats_seconds=stats_interval,
+            grace_seconds=grace, log_level=log_level), options).run()
+    sys.exit(code)
+
+
+def workers_from(text: str) -> int:
+    """A number of workers, or 0 for one a core."""
+    if text == "auto":
+        return 0
+    if not text.isdigit() or not 0 < int(text) <= MOST_WORKERS:
+        raise UsageError(f"--workers is a number from 1 to {MOST_WORKERS}, or auto, not {text!r}")
+    return int(text)
+
+
+def refuse_terminal(form: str, output: str) -> None:
+    if form == "msgpack" and output == "-" and sys.stdout.isatty():
+        raise UsageError("msgpack is not for a terminal: use --output DIR, or send it to a file or program")
+
+
+def run(work: Replay, output: str, quiet: bool) -> int:
     """Drives a replay into its sink.  The exit code: 0, 1 where a file could not be used, 130 after Ctrl-C."""
     from sensor.sinks import DirectorySink, Sink, StreamSink
     from sensor.summary import summary
-    sink: Sink = StreamSink(sys.stdout.buffer) if output == "-" else DirectorySink(Path(output), form)
-    if form == "msgpack" and output == "-" and sys.stdout.isatty():
-        raise UsageError("msgpack is not for a terminal: use --output DIR, or send it to a file or program")
+    refuse_terminal(work.options.format, output)
+    sink: Sink = StreamSink(sys.stdout.buffer) if output == "-" else DirectorySink(Path(output), work.options.format)
     signal.signal(signal.SIGINT, lambda *_: interrupt(work))
     with contextlib.closing(sink), progress(work, quiet):
         for kind, data in work:

@@ -1,4 +1,7 @@
-"""A replay: captures in, encoded records out.  Used by the command line and, through ``replay``, from Python."""
+"""A replay: captures in, encoded records out.  Used by the command line and, through ``replay``, from Python.
+
+``build`` makes the worker, for a live run too.
+"""
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
@@ -47,27 +50,30 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     http_sha256: bool = False
 
 
+def build(options: Options) -> Worker:
+    """A worker that does what the options say.  Raises UsageError for what makes no sense."""
+    check(options)
+    tenants = Tenants(options.tenant)
+    decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
+                  max_depth=options.max_depth, open_tunnels=options.open_tunnels)
+    writer = Writer(decap, format=options.format, secrets=options.secrets, by_kind=options.by_kind,
+                    only=options.only, seed=options.seed, tenant_names=tenants.names,
+                    is_local=local_test(options.local_nets), sql_shapes=options.sql == "fingerprint",
+                    http_headers=options.http_headers, http_sha256=options.http_sha256)
+    return Worker(decap, writer, filter=compile_filter(options.filter) if options.filter else None,
+                  begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
+                  most_flows=options.max_flows, reorder_window=options.reorder_window, interim=options.conn_interim)
+
+
 class Replay:
     """One run over some captures.  Iterating gives encoded records; afterwards the counters tell what happened."""
 
     def __init__(self, names: list[str], options: Options) -> None:
-        check_kinds(set(options.only or ()))
-        check_ports(options)
         self.names, self.options, self.refused = names, options, 0
         self.on_progress: Callable[[captures.Source], None] = lambda source: None
         self.stopped = False
-        tenants = Tenants(options.tenant)
-        decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
-                      max_depth=options.max_depth, open_tunnels=options.open_tunnels)
-        self.writer = Writer(decap, format=options.format, secrets=options.secrets, by_kind=options.by_kind,
-                             only=options.only, seed=options.seed, tenant_names=tenants.names,
-                             is_local=local_test(options.local_nets), sql_shapes=options.sql == "fingerprint",
-                             http_headers=options.http_headers, http_sha256=options.http_sha256)
-        self.worker = Worker(decap, self.writer,
-                             filter=compile_filter(options.filter) if options.filter else None,
-                             begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
-                             most_flows=options.max_flows, reorder_window=options.reorder_window,
-                             interim=options.conn_interim)
+        self.worker = build(options)
+        self.writer = self.worker.writer
 
     def refuse(self, why: str) -> None:
         """A file that cannot be used; the others go on."""
@@ -102,7 +108,9 @@ class Replay:
             LOG.warning("%s", trouble)
 
 
-def check_ports(options: Options) -> None:
+def check(options: Options) -> None:
+    """Raises UsageError for names that are not known and ports that there are not."""
+    check_kinds(set(options.only or ()))
     for ports in (options.vxlan_ports, options.geneve_ports):
         if len(ports) > MOST_PORTS or not all(0 < port < 65536 for port in ports):
             raise UsageError(f"at most {MOST_PORTS} ports from 1 to 65535 for one kind of tunnel")

@@ -2,6 +2,7 @@
 
     SensorError               exit code 1
     ├── CaptureError          a file that cannot be read, or is no capture
+    ├── LiveError             an interface, a ring or a socket that cannot be had
     └── UsageError            exit code 2
         ├── FilterError       a filter expression that libpcap refuses
         ├── TenantMapError    a tenant map that says nothing sensible
@@ -21,6 +22,10 @@ class SensorError(Exception):
 
 class CaptureError(SensorError):
     """A file that cannot be read, or is no capture."""
+
+
+class LiveError(SensorError):
+    """An interface, a ring or a socket that cannot be had."""
 
 
 class UsageError(SensorError):

@@ -11,8 +11,6 @@ SUFFIX = {"json": "log", "msgpack": "msgpack"}
 class Sink(Protocol):
     """Takes what the writer has encoded."""
 
-    by_kind: bool
-
     def write(self, kind: str | None, data: bytes) -> None: ...
 
     def close(self) -> None: ...
@@ -20,8 +18,6 @@ class Sink(Protocol):
 
 class StreamSink:
     """All kinds into one stream, such as standard output."""
-
-    by_kind = False
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
@@ -35,12 +31,11 @@ class StreamSink:
 
 
 class DirectorySink:
-    """One file a kind, with Zeek's names: conn.log, http.log and so on.  Files of the same name are replaced."""
+    """One file a kind, with Zeek's names: conn.log, http.log and so on.  Files of the same name are replaced, or
+    appended to."""
 
-    by_kind = True
-
-    def __init__(self, folder: Path, format: str) -> None:
-        self.folder, self.suffix = folder, SUFFIX[format]
+    def __init__(self, folder: Path, format: str, *, append: bool = False) -> None:
+        self.folder, self.suffix, self.append = folder, SUFFIX[format], append
         self.files: dict[str, BinaryIO] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -53,11 +48,20 @@ class DirectorySink:
         assert kind is not None
         try:
             if kind not in self.files:
-                self.files[kind] = (self.folder / f"{kind}.{self.suffix}").open("wb", buffering=0)
-            self.files[kind].write(data)
+                path = self.folder / f"{kind}.{self.suffix}"
+                self.files[kind] = path.open("ab" if self.append else "wb", buffering=0)
+            write_all(self.files[kind], data)
         except OSError as error:
             raise SensorError(f"cannot write {kind}.{self.suffix} in {self.folder}: {error.strerror}") from None
 
     def close(self) -> None:
         for file in self.files.values():
             file.close()
+        self.files.clear()         # a later write opens them anew: that is how they are rotated
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """All of it, also where the system takes a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest):]

@@ -1,0 +1,70 @@
+"""Counters of a worker in memory that outlives it, so that a worker that is killed loses no count.
+
+There are two pages.  The worker writes the one that does not count, whole, and turns it: one store makes a block's
+counters true together.  Of a block that was opened and never booked all frames are lost; their number stands apart.
+
+    open_block(7) … next_page() … turn_page(7)        killed here: block 7 is booked
+    open_block(8) … next_page() ✗                     killed here: the page of 7 counts, the frames of 8 are lost
+"""
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from cext.shared cimport load64, store64
+from cext.types cimport SECOND
+
+SIZE = sizeof(Book)
+
+
+cdef class Ledger:
+    """A book in a buffer of at least SIZE bytes, all zero at first; it may be shared memory."""
+
+    def __cinit__(self, buffer):
+        PyObject_GetBuffer(buffer, &self.memory, PyBUF_WRITABLE)
+        self.holds = True
+        if self.memory.len < <Py_ssize_t>sizeof(Book):
+            raise ValueError(f"a ledger needs {sizeof(Book)} bytes")
+        self.book = <Book*>self.memory.buf
+
+    def __dealloc__(self):
+        if self.holds:
+            PyBuffer_Release(&self.memory)
+
+    cdef Page* next_page(self) noexcept nogil:
+        """The page to be written, which does not count yet."""
+        return &self.book.pages[(self.book.turn + 1) & 1]
+
+    cdef void open_block(self, uint64_t block, uint64_t frames) noexcept nogil:
+        store64(&self.book.opened_frames, frames)
+        store64(&self.book.opened, block)
+
+    cdef void turn_page(self, uint64_t block) noexcept nogil:
+        self.next_page().block = block
+        store64(&self.book.turn, self.book.turn + 1)
+
+    cdef void beat(self) noexcept nogil:
+        """The worker moves."""
+        cdef timespec now
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        store64(&self.book.beat, <uint64_t>now.tv_sec * SECOND + <uint64_t>now.tv_nsec)
+
+    def read(self, int n):
+        """The first ``n`` counters, all of the same moment."""
+        cdef uint64_t turn
+        cdef int i
+        while True:
+            turn = load64(&self.book.turn)
+            values = [self.book.pages[turn & 1].values[i] for i in range(n)]
+            if load64(&self.book.turn) - turn < 1:
+                return values
+
+    @property
+    def opened(self):
+        """Number of the block in hand, or of the last; frames in it; whether it was booked."""
+        turn = load64(&self.book.turn)
+        block = load64(&self.book.opened)
+        return block, self.book.opened_frames, self.book.pages[turn & 1].block == block
+
+    @property
+    def beaten(self):
+        """When the worker was last seen to move: ns of the monotonic clock, 0 for never."""
+        return load64(&self.book.beat)

@@ -1,0 +1,12 @@
+/* Memory that the kernel or another process reads and writes too: loads that see all that was stored before the store
+   they see, and stores that come after all that was done before them. */
+#ifndef CLOUDMRI_SHARED_H
+#define CLOUDMRI_SHARED_H
+#include <stdint.h>
+
+static inline uint32_t load32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void store32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline uint64_t load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void store64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+
+#endif

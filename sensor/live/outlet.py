@@ -1,0 +1,88 @@
+"""From a worker to its sink: a bounded backlog and a thread that writes it, so that a slow reader stops no capture."""
+import fcntl
+import os
+import threading
+from collections import deque
+
+import msgpack
+
+from sensor.errors import SensorError
+from sensor.sinks import Sink
+
+MOST_BACKLOG = 64 << 20            # bytes
+
+
+class Outlet:
+    """``put`` never waits.  What does not fit is given up, whole chunks of records, and counted."""
+
+    def __init__(self, sink: Sink, lock: int, *, most: int = MOST_BACKLOG) -> None:
+        """``lock``: a descriptor; its file's lock is held for each write, so that records of several workers do not
+        mix."""
+        self.sink, self.most = sink, most
+        self.lock = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)    # a lock belongs to an opening, not to a file
+        self.chunks: deque[tuple[str | None, bytes]] = deque()
+        self.backlog = self.given_up = 0
+        self.changed = threading.Condition()
+        self.trouble: Exception | None = None
+        self.closing = self.reopening = False
+        self.thread = threading.Thread(target=self.work, name="outlet", daemon=True)
+        self.thread.start()
+
+    def put(self, kind: str | None, data: bytes) -> None:
+        with self.changed:
+            if self.backlog + len(data) > self.most:
+                self.given_up += count_records(data)
+                return
+            self.chunks.append((kind, data))
+            self.backlog += len(data)
+            self.changed.notify()
+
+    def reopen(self) -> None:
+        """Files are opened anew before the next write: they were moved away."""
+        with self.changed:
+            self.reopening = True
+            self.changed.notify()
+
+    def close(self, seconds: float) -> bool:
+        """Writes what is left.  False when that took too long."""
+        with self.changed:
+            self.closing = True
+            self.changed.notify()
+        self.thread.join(seconds)
+        return not self.thread.is_alive()
+
+    def work(self) -> None:
+        """The thread."""
+        try:
+            while True:
+                with self.changed:
+                    self.changed.wait_for(lambda: self.chunks or self.closing or self.reopening)
+                    chunks, self.chunks = self.chunks, deque()
+                    reopening, self.reopening = self.reopening, False
+                if reopening:
+                    self.sink.close()
+                if not chunks and self.closing:
+                    self.sink.close()
+                    return
+                self.write(chunks)
+        except (OSError, SensorError) as error:
+            self.trouble = error
+
+    def write(self, chunks: deque[tuple[str | None, bytes]]) -> None:
+        for kind, data in chunks:
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+            try:
+                self.sink.write(kind, data)
+            finally:
+                fcntl.flock(self.lock, fcntl.LOCK_UN)
+            with self.changed:
+                self.backlog -= len(data)
+
+
+def count_records(data: bytes) -> int:
+    """Records in a chunk: JSON lines, or msgpack maps."""
+    if data.startswith(b"{"):
+        return data.count(b"\n")
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data)
+    return sum(1 for _ in unpacker)

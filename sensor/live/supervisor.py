@@ -1,0 +1,164 @@
+"""The supervisor: opens what workers need, starts one a core, replaces those that die, passes signals on.
+
+It owns rings and ledgers, so that a worker's death moves no flow to another worker and loses no count.  Its log goes to
+standard error; records are the workers' business.
+"""
+import contextlib
+import logging
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Literal
+
+import msgspec
+
+from cext.ledger import SIZE, Ledger
+from cext.worker import NAMES
+from sensor.engine import Options
+from sensor.live import bpf, rings
+from sensor.live.job import OUTPUT_CLOSED, Job, RingJob
+
+LOG = logging.getLogger("cloudmri.live")
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+SHORT_LIFE = 5.0                   # seconds; a worker that dies sooner is replaced later and later …
+LONGEST_WAIT = 30.0                # … up to this
+
+
+class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a live run does, beside what its records say."""
+
+    interface: str
+    workers: int = 1               # 0: one for each core
+    plain: bool = False            # traffic that is not encapsulated, too
+    promiscuous: bool = True
+    ring_bytes: int = 64 << 20     # of each worker
+    block_ms: int = 50
+    output: str = "-"
+    stats_seconds: float = 60
+    grace_seconds: float = 10
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Place:
+    """A worker's place: its descriptors and its ledger stay when the worker goes."""
+
+    def __init__(self, number: int, ring: socket.socket) -> None:
+        self.number, self.ring = number, ring
+        self.memory = os.memfd_create(f"cloudmri-ledger-{number}", 0)
+        os.ftruncate(self.memory, (SIZE + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
+        self.ledger = Ledger(mmap.mmap(self.memory, 0))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.began = self.again_at = self.wait = 0.0
+
+    def counters(self) -> dict[str, int]:
+        return dict(zip(NAMES, self.ledger.read(len(NAMES)), strict=True))
+
+
+class Supervisor:
+    def __init__(self, live: LiveOptions, options: Options) -> None:
+        """Opens rings and ports.  Raises LiveError."""
+        self.live, self.options = live, options
+        self.link = rings.link_of(live.interface)
+        opened = rings.open_rings(
+            live.interface, live.workers or len(os.sched_getaffinity(0)), ring_bytes=live.ring_bytes,
+            block_ms=live.block_ms, plain=live.plain, promiscuous=live.promiscuous, vxlan_ports=options.vxlan_ports,
+            geneve_ports=options.geneve_ports)
+        self.claimed = rings.claim_ports((*options.vxlan_ports, *options.geneve_ports))
+        self.places = [Place(number, ring) for number, ring in enumerate(opened)]
+        self.lock = os.memfd_create("cloudmri-outputs", 0)
+        self.stop_by: float | None = None
+        self.code = 0
+
+    def run(self) -> int:
+        """Until SIGTERM or SIGINT, or until nobody reads the records.  The exit code."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for place in self.places:
+            self.start(place)
+        LOG.info("listening on %s with %d worker%s", self.live.interface, len(self.places),
+                 "" if len(self.places) == 1 else "s")
+        while any(place.process for place in self.places) or self.stop_by is None:
+            found = signal.sigtimedwait(SIGNALS, self.time_left())
+            if found is not None:
+                self.take_signal(found.si_signo)
+            self.look_after_workers()
+        return self.code
+
+    def time_left(self) -> float:
+        """Seconds until something has to be done, signals apart."""
+        now = time.monotonic()
+        due = [place.again_at for place in self.places if place.process is None and self.stop_by is None]
+        if self.stop_by is not None:
+            due.append(self.stop_by)
+        return max(0.0, min(due, default=now + 1.0) - now)
+
+    def take_signal(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            if self.stop_by is None:
+                self.stop()
+            elif number == signal.SIGINT:              # a second Ctrl-C
+                self.kill()
+        elif number in (signal.SIGHUP, signal.SIGUSR1):
+            self.pass_on(number)
+
+    def stop(self) -> None:
+        """No packet more; what is in the rings is read, and flows are ended."""
+        self.stop_by = time.monotonic() + self.live.grace_seconds + 2
+        for place in self.places:
+            bpf.attach(place.ring, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)
+        self.pass_on(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.code = self.code or 1
+        for place in self.places:
+            if place.process:
+                place.process.kill()
+
+    def pass_on(self, number: int) -> None:
+        for place in self.places:
+            if place.process:
+                place.process.send_signal(number)
+
+    # ---- workers ---------------------------------------------------------------------------------------------------
+
+    def start(self, place: Place) -> None:
+        ring = RingJob(place.ring.fileno(), rings.BLOCK_SIZE, rings.blocks_of(self.live.ring_bytes), self.link)
+        job = Job(number=place.number, options=self.options, source=ring, ledger=place.memory, lock=self.lock,
+                  output=self.live.output, stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
+                  grace_seconds=self.live.grace_seconds, log_level=self.live.log_level)
+        place.process = subprocess.Popen(
+            [sys.executable, "-m", "sensor.live.worker"], stdin=subprocess.PIPE,
+            pass_fds=(place.ring.fileno(), place.memory, self.lock))
+        assert place.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), place.process.stdin as pipe:
+            pipe.write(msgspec.json.encode(job))
+        place.began = time.monotonic()
+
+    def look_after_workers(self) -> None:
+        now = time.monotonic()
+        for place in self.places:
+            if place.process is not None and (code := place.process.poll()) is not None:
+                place.process = None
+                self.take_end(place, code, now)
+            if place.process is None and self.stop_by is None and now >= place.again_at:
+                self.start(place)
+        if self.stop_by is not None and now > self.stop_by:
+            self.kill()
+
+    def take_end(self, place: Place, code: int, now: float) -> None:
+        """A worker has ended.  One that failed for a reason it knows ends all; one that died is replaced."""
+        if self.stop_by is not None:
+            self.code = self.code or (1 if code else 0)
+            return
+        if code >= 0:
+            self.code = code or 1
+            if code not in (1, 2, OUTPUT_CLOSED):
+                LOG.error("worker %d has ended with exit code %d", place.number, code)
+            self.stop()
+            return
+        place.wait = 0.0 if now - place.began > SHORT_LIFE else min(max(0.2, 2 * place.wait), LONGEST_WAIT)
+        place.again_at = now + place.wait
+        LOG.error("worker %d was ended by signal %d; another takes its place", place.number, -code)

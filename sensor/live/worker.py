@@ -1,0 +1,142 @@
+"""A live worker: one process, one ring or socket, one pipeline.  The supervisor starts it and tells it its job."""
+import contextlib
+import ctypes
+import logging
+import mmap
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cext.ledger import Ledger
+from cext.ring import Ring
+from sensor import log
+from sensor.engine import build
+from sensor.errors import SensorError
+from sensor.live.job import OUTPUT_CLOSED, Job
+from sensor.live.outlet import Outlet
+from sensor.sinks import DirectorySink, Sink, StreamSink
+
+LOG = logging.getLogger("cloudmri.live")
+POLL_MS = 100
+BEHIND = 1_000_000_000             # ns that the packets' time is behind the clock on a silent link
+PR_SET_PDEATHSIG = 1
+
+
+class LiveWorker:
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.worker = build(job.options)
+        self.socket = socket.socket(fileno=job.source.fd)
+        memory = mmap.mmap(job.ledger, 0)
+        self.ledger = Ledger(memory)
+        self.source = Ring(job.source.fd, block_size=job.source.block_size, block_count=job.source.block_count,
+                           link=job.source.link, done=self.ledger.opened[0])
+        self.worker.attach(self.source, self.ledger)
+        self.outlet = Outlet(open_sink(job), job.lock)
+        self.stop_by: float | None = None
+        self.asked_for_stats = False
+        self.next_stats = time.monotonic() + job.stats_seconds
+
+    def run(self) -> int:
+        """Until it is told to stop, and the ring is empty, or the output is gone.  The exit code."""
+        poll = select.poll()
+        poll.register(self.job.source.fd, select.POLLIN)
+        while self.outlet.trouble is None:
+            more = self.worker.run(self.source)
+            self.emit()
+            if not more:
+                if self.stop_by is not None and not poll.poll(self.quiet_ms()):
+                    break
+                if poll.poll(POLL_MS):
+                    self.look_for_trouble()
+                self.worker.tick(time.time_ns() - BEHIND)
+            now = time.monotonic()
+            if self.asked_for_stats or now > self.next_stats:
+                self.write_stats()
+            if self.stop_by is not None and now > self.stop_by:
+                break
+        return self.end()
+
+    def quiet_ms(self) -> int:
+        """How long nothing comes when nothing will come any more: a block that has begun is handed over by then."""
+        return max(POLL_MS, 3 * self.job.block_ms)
+
+    def look_for_trouble(self) -> None:
+        """An interface that went down says so once."""
+        if error := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            LOG.warning("the capture says: %s; going on", os.strerror(error))
+
+    def emit(self) -> None:
+        for kind, data in self.worker.writer.drain():
+            self.outlet.put(kind, data)
+        self.worker.unwritten = self.outlet.given_up
+
+    def write_stats(self) -> None:
+        self.asked_for_stats = False
+        self.next_stats = time.monotonic() + self.job.stats_seconds
+        self.source.account()
+        self.worker.log_stats(time.time_ns(), self.job.number)
+        self.emit()
+
+    def end(self) -> int:
+        """Flows are closed, records written, counters booked."""
+        self.worker.finish_all()
+        self.write_stats()
+        self.worker.settle()
+        if not self.outlet.close(self.job.grace_seconds):
+            LOG.error("the output did not take the last records within %g seconds", self.job.grace_seconds)
+            return 1
+        if self.outlet.trouble is None:
+            return 0
+        if isinstance(self.outlet.trouble, BrokenPipeError):
+            return OUTPUT_CLOSED
+        LOG.error("%s", self.outlet.trouble)
+        return 1
+
+    # ---- signals ---------------------------------------------------------------------------------------------------
+
+    def stop(self, *_: Any) -> None:
+        self.stop_by = time.monotonic() + self.job.grace_seconds
+
+    def reopen(self, *_: Any) -> None:
+        self.outlet.reopen()
+
+    def ask_for_stats(self, *_: Any) -> None:
+        self.asked_for_stats = True
+
+
+def open_sink(job: Job) -> Sink:
+    if job.output == "-":
+        return StreamSink(sys.stdout.buffer)
+    return DirectorySink(Path(job.output), job.options.format, append=True)
+
+
+def main() -> int:
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    log.start(job.log_level)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)      # no worker without its supervisor
+    try:
+        worker = LiveWorker(job)
+    except SensorError as error:
+        LOG.error("%s", error)
+        return error.exit_code
+    for number, handler in ((signal.SIGTERM, worker.stop), (signal.SIGHUP, worker.reopen),
+                            (signal.SIGUSR1, worker.ask_for_stats), (signal.SIGINT, signal.SIG_IGN),
+                            (signal.SIGPIPE, signal.SIG_IGN)):
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())     # what came before is looked at now
+    code = worker.run()
+    with contextlib.suppress(OSError):
+        sys.stdout.close()
+    return code
+
+
+if __name__ == "__main__":
+    os._exit(main())               # a thread may still wait for a reader that never reads
