@@ -5,6 +5,27 @@ from cext.types cimport Time
 
 cdef enum:
     MOST_COUNTERS = 120
+    MOST_MESSAGES = 32             # datagrams that are received at a time
+    NOT_RECEIVED = 0xffffffff      # in the place of a message's length
+
+cdef uint64_t IN_MESSAGES          # as number of frames: the messages tell how many were received
+
+cdef extern from "sys/socket.h" nogil:
+    ctypedef unsigned int socklen_t
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+    cdef struct msghdr:
+        void* msg_name
+        socklen_t msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+    cdef struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
 
 
 cdef struct Page:                  # what was true when a block was done
@@ -18,6 +39,7 @@ cdef struct Book:
     uint64_t opened_frames         # frames in it
     uint64_t beat                  # when the worker was last seen to move: ns of the monotonic clock
     Page pages[2]
+    mmsghdr messages[MOST_MESSAGES]  # of a socket: the kernel itself writes here what it has handed over
 
 
 cdef class Ledger:

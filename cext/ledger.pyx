@@ -2,6 +2,7 @@
 
 There are two pages.  The worker writes the one that does not count, whole, and turns it: one store makes a block's
 counters true together.  Of a block that was opened and never booked all frames are lost; their number stands apart.
+A ring's block has its number of frames; of a socket's, the kernel has written into the book what it handed over.
 
     open_block(7) … next_page() … turn_page(7)        killed here: block 7 is booked
     open_block(8) … next_page() ✗                     killed here: the page of 7 counts, the frames of 8 are lost
@@ -13,6 +14,7 @@ from cext.shared cimport load64, store64
 from cext.types cimport SECOND
 
 SIZE = sizeof(Book)
+cdef uint64_t IN_MESSAGES = <uint64_t>-1
 
 
 cdef class Ledger:
@@ -59,10 +61,19 @@ cdef class Ledger:
 
     @property
     def opened(self):
-        """Number of the block in hand, or of the last; frames in it; whether it was booked."""
-        turn = load64(&self.book.turn)
-        block = load64(&self.book.opened)
-        return block, self.book.opened_frames, self.book.pages[turn & 1].block == block
+        """Number of the block in hand, or of the last."""
+        return load64(&self.book.opened)
+
+    @property
+    def lost(self):
+        """Frames of a block that was opened and not booked: what is lost when its worker is dead."""
+        cdef uint64_t frames = self.book.opened_frames
+        cdef int i
+        if self.book.pages[load64(&self.book.turn) & 1].block == load64(&self.book.opened):
+            return 0
+        if frames != IN_MESSAGES:
+            return frames
+        return sum(1 for i in range(MOST_MESSAGES) if self.book.messages[i].msg_len != NOT_RECEIVED)
 
     @property
     def beaten(self):

@@ -64,7 +64,9 @@ cdef class Ring(FrameSource):
         if not load32(&block.hdr.bh1.block_status) & TP_STATUS_USER:
             return False
         self.block += 1
-        self.block_frames = self.left = block.hdr.bh1.num_pkts
+        self.left = block.hdr.bh1.num_pkts
+        if self.ledger is not None:
+            self.ledger.open_block(self.block, self.left)
         self.next = <tpacket3_hdr*>(<uint8_t*>block + block.hdr.bh1.offset_to_first_pkt)
         if self.left == 0:
             self.give_back()

@@ -1,14 +1,15 @@
 """Where frames come from: a capture, a ring, a socket."""
 from libc.stdint cimport uint64_t
 
+from cext.ledger cimport Ledger
 from cext.packet cimport Frame
 from cext.types cimport Time
 
 
 cdef class FrameSource:
     cdef bint boundary             # the frames given last are the last of a block: it may be given back
-    cdef uint64_t block            # number of the block in hand, from 1; a live source counts them
-    cdef uint64_t block_frames     # frames in it
+    cdef uint64_t block            # number of the block in hand, or of the last, from 1; a live source counts them
+    cdef Ledger ledger             # live: where it says which block it has in hand; else None
     cdef uint64_t kernel_packets   # that the kernel had for us, those it dropped included
     cdef uint64_t kernel_drops
     cdef uint64_t freezes          # times that no block was free

@@ -96,12 +96,12 @@ cdef class Worker:
         """Live: counts into a ledger, and goes on from what a worker before this one has left in it."""
         cdef int i
         self.find_places(source)
-        self.ledger = ledger
-        _, frames, booked = ledger.opened
+        self.ledger = source.ledger = ledger
+        lost = ledger.lost
         for i, value in enumerate(ledger.read(len(NAMES))):
             self.base[i] = 0 if NAMES[i] in MOMENTARY else value
-            if NAMES[i] == "lost_in_crash" and not booked:
-                self.base[i] += frames
+            if NAMES[i] == "lost_in_crash":
+                self.base[i] += lost
         self.book(source)
 
     def run(self, FrameSource source, Time limit=<Time>1 << 62):

@@ -35,6 +35,7 @@ Examples:
   cloudmri live -i ens6 | jq -c 'select(._path == "postgresql")'
   cloudmri live -i ens6 --workers auto --output /var/log/cloudmri
   cloudmri live -i eth0 --plain --filter 'not port 22'
+  cloudmri live --listen udp://0.0.0.0:4789 --listen udp://0.0.0.0:6081
 """
 MOST_WORKERS = 64
 INTERRUPTED = 130                  # 128 + SIGINT, as shells have it
@@ -117,13 +118,17 @@ def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool
 
 
 @cloudmri.command(epilog=LIVE_EXAMPLES)
-@click.option("-i", "--interface", required=True, metavar="NAME", help="Where the mirrored packets arrive.")
+@click.option("-i", "--interface", metavar="NAME", help="Capture from the ring of this interface (CAP_NET_RAW).")
+@click.option("--listen", multiple=True, metavar="udp://ADDR:PORT",
+              help="Receive tunnels at this address instead, as any program may (repeatable).")
 @click.option("--workers", default="1", show_default=True, metavar="N|auto",
               help="Processes that share the work, flow by flow; auto: one for each core.")
 @click.option("--plain", is_flag=True, help="Read traffic that is not encapsulated, too.")
 @click.option("--no-promiscuous", is_flag=True, help="Take only packets that are sent to this interface.")
 @click.option("--ring-size", default=64, show_default=True, type=click.IntRange(1, 4096), metavar="MB",
               help="Memory that the kernel keeps packets in, for each worker.")
+@click.option("--receive-buffer", default=64, show_default=True, type=click.IntRange(1, 1024), metavar="MB",
+              help="Memory that the kernel keeps datagrams of --listen in, for each of its sockets.")
 @click.option("--block-timeout", default=50, show_default=True, type=click.IntRange(1, 10000), metavar="MS",
               help="How long a packet may wait in the ring for others.")
 @click.option("--stats-interval", default=60.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
@@ -131,8 +136,9 @@ def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool
 @click.option("--grace", default=10.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
               help="How long the end may take: the ring is read, flows are closed, records are written.")
 @record_options
-def live(interface: str, workers: str, plain: bool, no_promiscuous: bool, ring_size: int, block_timeout: int,
-         stats_interval: float, grace: float, output: str, log_level: Any, debug: bool, **said: Any) -> None:
+def live(interface: str | None, listen: tuple[str, ...], receive_buffer: int, workers: str, plain: bool,
+         no_promiscuous: bool, ring_size: int, block_timeout: int, stats_interval: float, grace: float,
+         output: str, log_level: Any, debug: bool, **said: Any) -> None:
     """Turn mirrored packets into records as they arrive, until SIGTERM or Ctrl-C.
 
     SIGHUP opens the files of --output anew, SIGUSR1 writes a stats record of each worker.
@@ -143,10 +149,14 @@ def live(interface: str, workers: str, plain: bool, no_promiscuous: bool, ring_s
     with told(debug):
         check(options)
         refuse_terminal(options.format, output)
-        code = Supervisor(LiveOptions(
-            interface=interface, workers=workers_from(workers), plain=plain, promiscuous=not no_promiscuous,
-            ring_bytes=ring_size << 20, block_ms=block_timeout, output=output, stats_seconds=stats_interval,
-            grace_seconds=grace, log_level=log_level), options).run()
+        if bool(interface) == bool(listen):
+            raise UsageError("say where packets come from: --interface NAME, or --listen udp://0.0.0.0:4789")
+        wishes = LiveOptions(
+            interface=interface, listen=listen, workers=workers_from(workers), plain=plain,
+            promiscuous=not no_promiscuous, ring_bytes=ring_size << 20, block_ms=block_timeout,
+            buffer_bytes=receive_buffer << 20, output=output, stats_seconds=stats_interval, grace_seconds=grace,
+            log_level=log_level)
+        code = Supervisor(wishes, options).run()
     sys.exit(code)
 
 

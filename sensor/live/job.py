@@ -13,12 +13,18 @@ class RingJob(msgspec.Struct, frozen=True, tag="ring"):
     link: int
 
 
+class SocketJob(msgspec.Struct, frozen=True, tag="sockets"):
+    """Receive from UDP sockets: pairs of descriptor and port."""
+
+    sockets: tuple[tuple[int, int], ...]
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker has to know."""
 
     number: int
     options: Options
-    source: RingJob
+    source: RingJob | SocketJob
     ledger: int                    # descriptor of the memory that its counters are in
     lock: int                      # descriptor of a file whose lock is that of the outputs
     output: str                    # "-", or a directory

@@ -19,8 +19,8 @@ import msgspec
 from cext.ledger import SIZE, Ledger
 from cext.worker import NAMES
 from sensor.engine import Options
-from sensor.live import bpf, rings
-from sensor.live.job import OUTPUT_CLOSED, Job, RingJob
+from sensor.live import rings, sockets
+from sensor.live.job import OUTPUT_CLOSED, Job, RingJob, SocketJob
 
 LOG = logging.getLogger("cloudmri.live")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
@@ -31,12 +31,14 @@ LONGEST_WAIT = 30.0                # … up to this
 class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a live run does, beside what its records say."""
 
-    interface: str
+    interface: str | None = None   # a ring there, or …
+    listen: tuple[str, ...] = ()   # … sockets at these addresses
     workers: int = 1               # 0: one for each core
     plain: bool = False            # traffic that is not encapsulated, too
     promiscuous: bool = True
     ring_bytes: int = 64 << 20     # of each worker
     block_ms: int = 50
+    buffer_bytes: int = 64 << 20   # of each socket
     output: str = "-"
     stats_seconds: float = 60
     grace_seconds: float = 10
@@ -46,8 +48,8 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Place:
     """A worker's place: its descriptors and its ledger stay when the worker goes."""
 
-    def __init__(self, number: int, ring: socket.socket) -> None:
-        self.number, self.ring = number, ring
+    def __init__(self, number: int, source: RingJob | SocketJob, sockets: list[socket.socket]) -> None:
+        self.number, self.source, self.sockets = number, source, sockets
         self.memory = os.memfd_create(f"cloudmri-ledger-{number}", 0)
         os.ftruncate(self.memory, (SIZE + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
         self.ledger = Ledger(mmap.mmap(self.memory, 0))
@@ -60,26 +62,41 @@ class Place:
 
 class Supervisor:
     def __init__(self, live: LiveOptions, options: Options) -> None:
-        """Opens rings and ports.  Raises LiveError."""
+        """Opens rings or sockets.  Raises LiveError, UsageError."""
         self.live, self.options = live, options
-        self.link = rings.link_of(live.interface)
-        opened = rings.open_rings(
-            live.interface, live.workers or len(os.sched_getaffinity(0)), ring_bytes=live.ring_bytes,
-            block_ms=live.block_ms, plain=live.plain, promiscuous=live.promiscuous, vxlan_ports=options.vxlan_ports,
-            geneve_ports=options.geneve_ports)
-        self.claimed = rings.claim_ports((*options.vxlan_ports, *options.geneve_ports))
-        self.places = [Place(number, ring) for number, ring in enumerate(opened)]
+        self.workers = live.workers or len(os.sched_getaffinity(0))
+        self.claimed: list[socket.socket] = []
+        self.places = self.open_ring(live.interface) if live.interface else self.open_sockets()
         self.lock = os.memfd_create("cloudmri-outputs", 0)
         self.stop_by: float | None = None
         self.code = 0
+
+    def open_ring(self, interface: str) -> list[Place]:
+        live, options = self.live, self.options
+        link = rings.link_of(interface)
+        opened = rings.open_rings(interface, self.workers, ring_bytes=live.ring_bytes, block_ms=live.block_ms,
+                                  plain=live.plain, promiscuous=live.promiscuous, vxlan_ports=options.vxlan_ports,
+                                  geneve_ports=options.geneve_ports)
+        self.claimed = rings.claim_ports((*options.vxlan_ports, *options.geneve_ports))
+        blocks = rings.blocks_of(live.ring_bytes)
+        return [Place(i, RingJob(ring.fileno(), rings.BLOCK_SIZE, blocks, link), [ring])
+                for i, ring in enumerate(opened)]
+
+    def open_sockets(self) -> list[Place]:
+        addresses = [sockets.parse_address(text) for text in self.live.listen]
+        opened = sockets.open_sockets(addresses, self.workers, buffer_bytes=self.live.buffer_bytes,
+                                      vxlan_ports=self.options.vxlan_ports, geneve_ports=self.options.geneve_ports)
+        ports = [address.port for address in addresses]
+        return [Place(i, SocketJob(tuple((one.fileno(), port) for one, port in zip(found, ports, strict=True))), found)
+                for i, found in enumerate(opened)]
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT, or until nobody reads the records.  The exit code."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         for place in self.places:
             self.start(place)
-        LOG.info("listening on %s with %d worker%s", self.live.interface, len(self.places),
-                 "" if len(self.places) == 1 else "s")
+        LOG.info("listening on %s with %d worker%s", self.live.interface or ", ".join(self.live.listen),
+                 self.workers, "" if self.workers == 1 else "s")
         while any(place.process for place in self.places) or self.stop_by is None:
             found = signal.sigtimedwait(SIGNALS, self.time_left())
             if found is not None:
@@ -105,10 +122,8 @@ class Supervisor:
             self.pass_on(number)
 
     def stop(self) -> None:
-        """No packet more; what is in the rings is read, and flows are ended."""
+        """The workers let no packet in any more, read what is there, and end their flows."""
         self.stop_by = time.monotonic() + self.live.grace_seconds + 2
-        for place in self.places:
-            bpf.attach(place.ring, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)
         self.pass_on(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -125,13 +140,12 @@ class Supervisor:
     # ---- workers ---------------------------------------------------------------------------------------------------
 
     def start(self, place: Place) -> None:
-        ring = RingJob(place.ring.fileno(), rings.BLOCK_SIZE, rings.blocks_of(self.live.ring_bytes), self.link)
-        job = Job(number=place.number, options=self.options, source=ring, ledger=place.memory, lock=self.lock,
+        job = Job(number=place.number, options=self.options, source=place.source, ledger=place.memory, lock=self.lock,
                   output=self.live.output, stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
                   grace_seconds=self.live.grace_seconds, log_level=self.live.log_level)
         place.process = subprocess.Popen(
             [sys.executable, "-m", "sensor.live.worker"], stdin=subprocess.PIPE,
-            pass_fds=(place.ring.fileno(), place.memory, self.lock))
+            pass_fds=(*(one.fileno() for one in place.sockets), place.memory, self.lock))
         assert place.process.stdin is not None
         with contextlib.suppress(BrokenPipeError), place.process.stdin as pipe:
             pipe.write(msgspec.json.encode(job))

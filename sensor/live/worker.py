@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from cext.ledger import Ledger
-from cext.ring import Ring
 from sensor import log
 from sensor.engine import build
 from sensor.errors import SensorError
-from sensor.live.job import OUTPUT_CLOSED, Job
+from sensor.live.inlet import Inlet, RingInlet, SocketInlet
+from sensor.live.job import OUTPUT_CLOSED, Job, RingJob
 from sensor.live.outlet import Outlet
 from sensor.sinks import DirectorySink, Sink, StreamSink
 
@@ -33,12 +33,10 @@ class LiveWorker:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.worker = build(job.options)
-        self.socket = socket.socket(fileno=job.source.fd)
-        memory = mmap.mmap(job.ledger, 0)
-        self.ledger = Ledger(memory)
-        self.source = Ring(job.source.fd, block_size=job.source.block_size, block_count=job.source.block_count,
-                           link=job.source.link, done=self.ledger.opened[0])
-        self.worker.attach(self.source, self.ledger)
+        ledger = Ledger(mmap.mmap(job.ledger, 0))
+        self.inlet: Inlet = RingInlet(job.source, ledger) if isinstance(job.source, RingJob) else (
+            SocketInlet(job.source, ledger))
+        self.worker.attach(self.inlet.source, ledger)
         self.outlet = Outlet(open_sink(job), job.lock)
         self.stop_by: float | None = None
         self.asked_for_stats = False
@@ -47,9 +45,10 @@ class LiveWorker:
     def run(self) -> int:
         """Until it is told to stop, and the ring is empty, or the output is gone.  The exit code."""
         poll = select.poll()
-        poll.register(self.job.source.fd, select.POLLIN)
+        for one in self.inlet.sockets:
+            poll.register(one, select.POLLIN)
         while self.outlet.trouble is None:
-            more = self.worker.run(self.source)
+            more = self.worker.run(self.inlet.source)
             self.emit()
             if not more:
                 if self.stop_by is not None and not poll.poll(self.quiet_ms()):
@@ -70,8 +69,9 @@ class LiveWorker:
 
     def look_for_trouble(self) -> None:
         """An interface that went down says so once."""
-        if error := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            LOG.warning("the capture says: %s; going on", os.strerror(error))
+        for one in self.inlet.sockets:
+            if error := one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                LOG.warning("the capture says: %s; going on", os.strerror(error))
 
     def emit(self) -> None:
         for kind, data in self.worker.writer.drain():
@@ -81,7 +81,7 @@ class LiveWorker:
     def write_stats(self) -> None:
         self.asked_for_stats = False
         self.next_stats = time.monotonic() + self.job.stats_seconds
-        self.source.account()
+        self.inlet.account()
         self.worker.log_stats(time.time_ns(), self.job.number)
         self.emit()
 
@@ -103,7 +103,10 @@ class LiveWorker:
     # ---- signals ---------------------------------------------------------------------------------------------------
 
     def stop(self, *_: Any) -> None:
-        self.stop_by = time.monotonic() + self.job.grace_seconds
+        """No packet more; what is here already is read, and flows are ended."""
+        if self.stop_by is None:
+            self.stop_by = time.monotonic() + self.job.grace_seconds
+            self.inlet.close()
 
     def reopen(self, *_: Any) -> None:
         self.outlet.reopen()
