@@ -657,6 +657,7 @@ cdef class Decap:
         if not w.in_mirror or w.envelope.has & HAS_GENEVE:
             w.out.tunnel_vni = vni
             return self.deeper(w, GENEVE)
+        w.out.has_link = False     # what it carries may be bare IP
         w.envelope.geneve_vni = vni
         w.envelope.vantage = w.out.src
         w.envelope.has |= HAS_GENEVE | HAS_VANTAGE

@@ -32,6 +32,7 @@ cdef struct Segment:               # payload that waits for what comes before it
     uint32_t n                     # bytes of sequence space
     uint32_t have                  # bytes of them that were captured
     bint blind                     # nobody wanted the bytes: they are not kept, and not missed
+    uint32_t place                 # where in the history a hole in front of it was seen
     Time ts
     uint8_t bytes[1]
 

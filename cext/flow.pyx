@@ -301,13 +301,24 @@ cdef void note_gap(Flow* f, bint is_orig) noexcept nogil:
     note_scaled(f, is_orig, c'G', &s.gaps)
     if f.history_size == before:
         return
-    if peer.gap_at > at or (peer.gap_at == at and peer.waits_packets < s.waits_packets):
-        peer.gap_at += 1           # a hole of the other side that was seen later has its letter behind this one
+    move_places(s, at)
+    move_places(peer, at + 1 if peer.waits_packets >= s.waits_packets else at)
     if at >= before:
         return
     letter = f.history[before]
     memmove(&f.history[at + 1], &f.history[at], before - at)
     f.history[at] = letter
+
+
+cdef void move_places(Side* s, uint32_t at) noexcept nogil:
+    """The holes that were seen later have their letters behind one that comes in."""
+    cdef Segment* held = s.held
+    if s.gap_at >= at:
+        s.gap_at += 1
+    while held != NULL:
+        if held.place >= at:
+            held.place += 1
+        held = held.after
 
 
 cdef void flip(Flow* f) noexcept nogil:

@@ -36,6 +36,7 @@ cdef class Streams:
     cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time ts) noexcept nogil
     cdef bint may_give_up(self, const Flow* f, bint is_orig, Time now) noexcept nogil
     cdef void finish(self, Flow* f, Time now) noexcept nogil
+    cdef void look_at_the_clock(self, Flow* f, Time now) noexcept nogil
     cdef void push_now(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil
     cdef void start_waiting(self, Flow* f, Time now) noexcept nogil
     cdef void count_missed(self, Flow* f, bint is_orig, uint64_t n) noexcept nogil

@@ -59,6 +59,8 @@ cdef class Streams:
         cdef Side* peer = &f.side[not t.is_orig]
         cdef uint64_t at = <uint64_t>t.at
         cdef uint32_t cut = 0
+        if me.waits or peer.waits:
+            self.look_at_the_clock(f, p.ts)
         if not me.waits and not peer.waits:
             if goal(peer) <= peer.next and (p.claimed == 0 or (t.usable and at == me.next)):
                 if p.claimed:      # the common case: in order, nothing held, nothing missing
@@ -74,6 +76,13 @@ cdef class Streams:
                 self.shed += 1
                 self.push_now(f, t, p)
         self.settle(f, p.ts)
+
+    cdef void look_at_the_clock(self, Flow* f, Time now) noexcept nogil:
+        """Gives up what was due before this packet, whether or not the wheel has turned since."""
+        f.side[0].waits_packets += 1
+        f.side[1].waits_packets += 1
+        if self.wake(f, now) < now:
+            self.settle(f, now)
 
     cdef void push_now(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil:
         """Memory is short: all that is held goes, then this segment."""
@@ -127,6 +136,7 @@ cdef class Streams:
             if s == NULL:
                 return False
             s.at, s.n, s.have, s.blind, s.ts, s.acks = at, n, have, blind, p.ts, t.acks
+            s.place = f.history_size
             memcpy(s.bytes, p.payload + off, have)
             s.after = link[0]
             link[0] = s
@@ -138,8 +148,6 @@ cdef class Streams:
     cdef void settle(self, Flow* f, Time now) noexcept nogil:
         """Lets go what can go; starts or stops the clock of what cannot."""
         cdef bint moved = True
-        f.side[0].waits_packets += 1
-        f.side[1].waits_packets += 1
         while moved:
             moved = self.step(f, True, now, False) or self.step(f, False, now, False)
         self.start_waiting(f, now)
@@ -157,6 +165,8 @@ cdef class Streams:
             elif not s.waits:
                 s.waits, s.waits_since, s.waits_packets, s.gap_at = True, now, 0, f.history_size
                 s.trusted = clean(f)
+                if s.held != NULL:     # not the first hole: it was seen when what stands behind it came
+                    s.waits_since, s.gap_at = s.held.ts, s.held.place
 
     cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil:
         """One segment delivered or one hole given up; False when this side can only wait."""

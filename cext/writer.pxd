@@ -6,6 +6,7 @@ from cext.decap cimport Decap
 from cext.flow cimport Flow
 from cext.parser cimport Conn, Sink
 from cext.record cimport Layout, Record
+from cext.told cimport Told
 from cext.types cimport Addr, Time
 
 cdef enum:
@@ -46,7 +47,7 @@ cdef class Writer(Sink):
     cdef bint names_tenants
     cdef object local_test         # callable(16 bytes) → bool
     cdef dict local                # answers that it gave
-    cdef dict told                 # key → when it was news
+    cdef Told told                 # certificates and the like
     cdef dict weirds               # name → how often
     cdef object answers            # kind → callable(bytes) → bytes
 

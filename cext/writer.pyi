@@ -2,6 +2,7 @@ from collections.abc import Callable, Collection
 
 from cext.decap import Decap
 from cext.record import FieldDoc
+from cext.told import Told
 
 IDENTITY_FIELDS: list[FieldDoc]
 
@@ -20,6 +21,7 @@ class Writer:
         sql_shapes: bool = False,
         http_headers: bool = False,
         http_sha256: bool = False,
+        told: Told | None = None,
     ) -> None: ...
     def drain(self) -> list[tuple[str | None, bytes]]: ...
     def counters(self) -> tuple[dict[str, int], dict[str, int]]: ...

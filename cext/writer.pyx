@@ -11,7 +11,7 @@ from cext.packet cimport HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANT
 from cext.record cimport Schema, clear, put_addr, put_number, put_text, put_word
 from cext.to_json cimport json_fields, json_line
 from cext.to_msgpack cimport msgpack_fields, msgpack_map
-from cext.types cimport SECOND, Span, same_addr, span
+from cext.types cimport Span, same_addr, span
 from cext.wire cimport be64, mix64
 
 cdef Schema IDENTITY = Schema("", "What every record of a flow says: which flow, and where it was seen.")
@@ -59,11 +59,9 @@ from cext.parser cimport HTTP_HEADERS, HTTP_SHA256, NOBODY, SECRETS, SQL_SHAPES,
 import binascii
 import hashlib
 
-cdef Time DAY = 86400 * <Time>SECOND
 cdef const char* HEX = "0123456789abcdef"
 cdef const char* BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 cdef enum:
-    MOST_TOLD = 65536              # keys of what was told within the day; then all are told anew
     MOST_LOCAL = 65536             # addresses whose answer is kept
     WEIRDS_A_NAME = 1000           # after that many of one name only each 1,000th is written
 
@@ -97,17 +95,19 @@ cdef class Writer(Sink):
 
     def __init__(self, Decap decap, *, str format="json", bint secrets=False, bint by_kind=False, only=None, int seed=0,
                  tenant_names=None, is_local=None, bint sql_shapes=False, bint http_headers=False,
-                 bint http_sha256=False):
+                 bint http_sha256=False, Told told=None):
         """``only``: names of the kinds to write, None for all.  ``tenant_names``: tenant number → (name, account, VPC)
         as bytes; it may grow.  ``is_local`` is asked once for an address: 16 bytes → bool.  ``sql_shapes``: no literal
-        of SQL is written.  ``http_headers``: headers with their values; ``http_sha256``: hashes of bodies."""
+        of SQL is written.  ``http_headers``: headers with their values; ``http_sha256``: hashes of bodies.  ``told``:
+        what several writers have told, one for all."""
         cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
         self.decap, self.msgpack, self.secrets, self.by_kind = decap, format == "msgpack", secrets, by_kind
         self.tenant_names, self.names_tenants = tenant_names, tenant_names is not None
         self.weirds, self.answers = {}, ANSWERS
         self.policy = ((SECRETS if secrets else 0) | (SQL_SHAPES if sql_shapes else 0)
                        | (HTTP_HEADERS if http_headers else 0) | (HTTP_SHA256 if http_sha256 else 0))
-        self.local_test, self.local, self.told = is_local, {}, {}
+        self.local_test, self.local = is_local, {}
+        self.told = Told() if told is None else told
         memcpy(self.seed, <const char*>key, 16)
         for name, schema in Schema.registry.items():
             if only is None or name in only:
@@ -155,15 +155,8 @@ cdef class Writer(Sink):
         memcpy(answer, <const char*>said, size)
         return size
 
-    cdef bint is_news(self, const uint8_t* key, uint32_t n, Time ts) noexcept with gil:
-        cdef bytes name = (<const char*>key)[:n]
-        before = self.told.get(name)
-        if before is not None and before <= ts < before + DAY:
-            return False
-        if len(self.told) == MOST_TOLD:
-            self.told.clear()
-        self.told[name] = ts
-        return True
+    cdef bint is_news(self, const uint8_t* key, uint32_t n, Time ts) noexcept nogil:
+        return self.told.is_news(key, n, ts)
 
     cdef bint is_local(self, const uint8_t* addr) noexcept with gil:
         cdef bytes key = (<const char*>addr)[:16]

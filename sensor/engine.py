@@ -10,6 +10,7 @@ import msgpack
 import msgspec
 
 from cext.decap import Decap
+from cext.told import Told
 from cext.worker import Worker
 from cext.writer import Writer
 from sensor import captures
@@ -50,8 +51,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     http_sha256: bool = False
 
 
-def build(options: Options) -> Worker:
-    """A worker that does what the options say.  Raises UsageError for what makes no sense."""
+def build(options: Options, told: Told | None = None) -> Worker:
+    """A worker that does what the options say; ``told`` is shared by several.  Raises UsageError for what makes no
+    sense."""
     check(options)
     tenants = Tenants(options.tenant)
     decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
@@ -59,7 +61,7 @@ def build(options: Options) -> Worker:
     writer = Writer(decap, format=options.format, secrets=options.secrets, by_kind=options.by_kind,
                     only=options.only, seed=options.seed, tenant_names=tenants.names,
                     is_local=local_test(options.local_nets), sql_shapes=options.sql == "fingerprint",
-                    http_headers=options.http_headers, http_sha256=options.http_sha256)
+                    http_headers=options.http_headers, http_sha256=options.http_sha256, told=told)
     return Worker(decap, writer, filter=compile_filter(options.filter) if options.filter else None,
                   begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
                   most_flows=options.max_flows, reorder_window=options.reorder_window, interim=options.conn_interim)

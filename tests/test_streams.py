@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import ACK, FIN, PSH, RST, START, SYN, Talk, Timed, ethernet
+from tests.builders import ACK, FIN, PSH, RST, START, SYN, Talk, Timed, ethernet, ip, udp
 from tests.conftest import Run, run
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: a.test\r\nX-Fill: " + b"x" * 300 + b"\r\n\r\n"
@@ -114,6 +114,24 @@ def test_a_lost_body_is_no_loss_of_the_transaction() -> None:
     assert uris(got) == WHOLE
     assert got.one("conn")["missed_bytes"] == 100
     assert "g" in got.one("conn")["history"]
+
+
+@given(seed=st.integers(0, 2**32))
+def test_when_a_hole_is_given_up_depends_on_its_own_flow_alone(seed: int) -> None:
+    """Packets of others fill batches and move the clock: what is late by about the window is judged alike."""
+    chance = random.Random(seed)
+    frames = []
+    for i, (time, _, packet) in enumerate(talk().packets):
+        late = chance.choice([0.0, 0.0, 0.0, 0.2, 0.24, 0.26, 0.3])
+        frames.append((time + i * 0.02 + late, ethernet(packet)))
+    frames.sort()
+    noise = [
+        (START + chance.random() * 4, ethernet(ip("10.9.9.9", "10.8.8.8", 17, udp(1000 + i, 2000, b"noise"))))
+        for i in range(chance.randrange(400))
+    ]
+    alone, among = run(frames), run(sorted(frames + noise))
+    mine = [r for r in among.lines if r["id.orig_h"] != "10.9.9.9"]
+    assert sorted(map(str, mine)) == sorted(map(str, alone.lines))
 
 
 def test_holes_of_both_sides_stand_in_the_history_where_they_were_seen() -> None:

@@ -26,6 +26,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     options: Options
     source: RingJob | SocketJob
     ledger: int                    # descriptor of the memory that its counters are in
+    told: int                      # descriptor of the memory of what any worker has told
     lock: int                      # descriptor of a file whose lock is that of the outputs
     output: str                    # "-", or a directory
     block_ms: int

@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from cext.ledger import SIZE, Ledger
+from cext import ledger, told
 from cext.worker import NAMES
 from sensor.engine import Options
 from sensor.live import rings, sockets
@@ -50,14 +50,20 @@ class Place:
 
     def __init__(self, number: int, source: RingJob | SocketJob, sockets: list[socket.socket]) -> None:
         self.number, self.source, self.sockets = number, source, sockets
-        self.memory = os.memfd_create(f"cloudmri-ledger-{number}", 0)
-        os.ftruncate(self.memory, (SIZE + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
-        self.ledger = Ledger(mmap.mmap(self.memory, 0))
+        self.memory = shared_memory(f"cloudmri-ledger-{number}", ledger.SIZE)
+        self.ledger = ledger.Ledger(mmap.mmap(self.memory, 0))
         self.process: subprocess.Popen[bytes] | None = None
         self.began = self.again_at = self.wait = 0.0
 
     def counters(self) -> dict[str, int]:
         return dict(zip(NAMES, self.ledger.read(len(NAMES)), strict=True))
+
+
+def shared_memory(name: str, size: int) -> int:
+    """A descriptor of memory, all zero, in whole pages."""
+    memory = os.memfd_create(name, 0)
+    os.ftruncate(memory, (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
+    return memory
 
 
 class Supervisor:
@@ -68,6 +74,7 @@ class Supervisor:
         self.claimed: list[socket.socket] = []
         self.places = self.open_ring(live.interface) if live.interface else self.open_sockets()
         self.lock = os.memfd_create("cloudmri-outputs", 0)
+        self.told = shared_memory("cloudmri-told", told.SIZE)
         self.stop_by: float | None = None
         self.code = 0
 
@@ -140,12 +147,13 @@ class Supervisor:
     # ---- workers ---------------------------------------------------------------------------------------------------
 
     def start(self, place: Place) -> None:
-        job = Job(number=place.number, options=self.options, source=place.source, ledger=place.memory, lock=self.lock,
+        job = Job(number=place.number, options=self.options, source=place.source, ledger=place.memory, told=self.told,
+                  lock=self.lock,
                   output=self.live.output, stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
                   grace_seconds=self.live.grace_seconds, log_level=self.live.log_level)
         place.process = subprocess.Popen(
             [sys.executable, "-m", "sensor.live.worker"], stdin=subprocess.PIPE,
-            pass_fds=(*(one.fileno() for one in place.sockets), place.memory, self.lock))
+            pass_fds=(*(one.fileno() for one in place.sockets), place.memory, self.told, self.lock))
         assert place.process.stdin is not None
         with contextlib.suppress(BrokenPipeError), place.process.stdin as pipe:
             pipe.write(msgspec.json.encode(job))

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from cext.ledger import Ledger
+from cext.told import Told
 from sensor import log
 from sensor.engine import build
 from sensor.errors import SensorError
@@ -32,7 +33,7 @@ PR_SET_PDEATHSIG = 1
 class LiveWorker:
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.worker = build(job.options)
+        self.worker = build(job.options, Told(mmap.mmap(job.told, 0)))
         ledger = Ledger(mmap.mmap(job.ledger, 0))
         self.inlet: Inlet = RingInlet(job.source, ledger) if isinstance(job.source, RingJob) else (
             SocketInlet(job.source, ledger))

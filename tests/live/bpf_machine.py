@@ -1,7 +1,6 @@
 """The kernel's machine for classic BPF, as networking/filter.rst describes it: what a program answers to a packet."""
 
 import operator
-import struct
 
 from sensor.live.bpf import NET, Program
 
@@ -49,12 +48,5 @@ def answer(program: Program, packet: bytes, network: int = 0) -> int:
             at += k if code & 0xF0 == 0 else yes if taken else no
         elif kind == 6:
             return a if code & 0x10 else k
-        elif code & 0x80:
-            a = x
         else:
-            x = a
-
-
-def decode(code: bytes) -> Program:
-    """struct sock_filter[] as a program."""
-    return [struct.unpack_from("=HBBI", code, at) for at in range(0, len(code), 8)]  # type: ignore[misc]
+            a, x = (x, x) if code & 0x80 else (a, a)

@@ -134,7 +134,7 @@ def test_the_kernel_takes_the_programs(workers: int) -> None:
 
 
 def test_a_jump_that_is_too_far_is_no_program() -> None:
-    far = [bpf.Op(bpf.JEQ, 1, "end"), *[bpf.Op(bpf.TAX)] * 300, "end", bpf.Op(bpf.RET_K)]
+    far: list[bpf.Op | str] = [bpf.Op(bpf.JEQ, 1, "end"), *[bpf.Op(bpf.TAX)] * 300, "end", bpf.Op(bpf.RET_K)]
     with pytest.raises(ValueError, match="jumps 300"):
         bpf.assemble(far)
 

@@ -16,6 +16,7 @@ from typing import Any
 from tests.conftest import PATH, cannot, need
 
 CLIENT, SERVER = "10.20.0.10", "10.20.0.20"
+MIRRORED, SENSOR = "172.31.0.1", "172.31.0.2"  # ends of the tunnel
 MIRROR = """
 table netdev mirror {
   chain in  { type filter hook ingress device s0 priority 0; ether type ip dup to "vx0"; }
@@ -42,6 +43,9 @@ def workshop() -> Iterator[Path]:
 class Lab:
     """The three hosts.  ``client`` and ``server`` run a command there; ``record`` writes what the sensor sees."""
 
+    hosts: tuple[str, ...] = ("client", "server", "sensor")
+    listener, ear = "sensor", "x0"  # the host and the interface where the mirror arrives
+
     def __init__(self, work: Path) -> None:
         self.work, self.name = work, f"cmt{os.getpid()}"
         self.running: list[subprocess.Popen[bytes]] = []
@@ -60,7 +64,7 @@ class Lab:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 15)
             process.wait()
-        for host in ("client", "server", "sensor"):
+        for host in self.hosts:
             found = subprocess.run(["ip", "netns", "pids", f"{self.name}-{host}"], capture_output=True, text=True)
             for pid in found.stdout.split():
                 with contextlib.suppress(ProcessLookupError):
@@ -68,7 +72,7 @@ class Lab:
             subprocess.run(["ip", "netns", "del", f"{self.name}-{host}"], capture_output=True)
 
     def build(self) -> None:
-        hosts = {host: f"{self.name}-{host}" for host in ("client", "server", "sensor")}
+        hosts = {host: f"{self.name}-{host}" for host in self.hosts}
         for host in hosts.values():
             self.run("ip", "netns", "add", host)
             self.run("ip", "-n", host, "link", "set", "lo", "up")
@@ -76,8 +80,8 @@ class Lab:
             self.run("ip", "link", "add", one, "netns", hosts[at], "type", "veth", "peer", "name", other, "netns",
                      hosts[there])  # fmt: skip
         for host, device, address in (
-            ("client", "c0", CLIENT), ("server", "s0", SERVER), ("server", "m0", "172.31.0.1"),
-            ("sensor", "x0", "172.31.0.2"),
+            ("client", "c0", CLIENT), ("server", "s0", SERVER), ("server", "m0", MIRRORED),
+            ("sensor", "x0", SENSOR),
         ):  # fmt: skip
             self.run("ip", "netns", "exec", hosts[host], "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
             self.run("ip", "-n", hosts[host], "addr", "add", f"{address}/24", "dev", device)
@@ -85,11 +89,12 @@ class Lab:
                 self.run("ip", "-n", hosts[host], "link", "set", device, "mtu", "9001")
             self.run("ip", "-n", hosts[host], "link", "set", device, "up")
             subprocess.run(
-                ["ip", "netns", "exec", hosts[host], "ethtool", "-K", device, "tso", "off", "gso", "off", "gro", "off"],
+                ["ip", "netns", "exec", hosts[host], "ethtool", "-K", device,
+                 *[word for feature in ("tso", "gso", "gro", "tx") for word in (feature, "off")]],
                 capture_output=True, env=os.environ | {"PATH": PATH},
             )  # fmt: skip
         self.run("ip", "-n", hosts["server"], "link", "add", "vx0", "type", "vxlan", "id", "7770001", "remote",
-                 "172.31.0.2", "local", "172.31.0.1", "dstport", "4789", "dev", "m0", "nolearning")  # fmt: skip
+                 SENSOR, "local", MIRRORED, "dstport", "4789", "dev", "m0", "nolearning")  # fmt: skip
         self.run("ip", "-n", hosts["server"], "link", "set", "vx0", "mtu", "8951", "up")
         self.run("ip", "netns", "exec", hosts["server"], "nft", "-f", "-", input=MIRROR.encode())
         time.sleep(0.5)
@@ -129,27 +134,28 @@ class Lab:
         return bool(found.stdout)
 
     @contextlib.contextmanager
-    def record(self) -> Iterator[Path]:
+    def record(self, what: str = "udp port 4789") -> Iterator[Path]:
         """What the sensor sees meanwhile.  The kernel must have lost none of it."""
         path, log = self.work / "seen.pcap", self.work / "tcpdump.log"
         words = [
             "tcpdump",
             "-i",
-            "x0",
+            self.ear,
             "-U",
             "--immediate-mode",
+            "--time-stamp-precision=nano",
             "-B",
             "131072",  # KiB
             "-s",
-            "0",
+            "9216",  # more than the largest frame; the buffer has a place of this size for each
             "-w",
             str(path),
             "-Z",
             "root",
-            "udp port 4789",
+            what,
         ]
         with log.open("wb") as out:
-            dump = subprocess.Popen(self.inside("sensor", words), stderr=out, env=os.environ | {"PATH": PATH})
+            dump = subprocess.Popen(self.inside(self.listener, words), stderr=out, env=os.environ | {"PATH": PATH})
         while b"listening on" not in log.read_bytes():
             time.sleep(0.05)
         try:

@@ -1,0 +1,69 @@
+"""The sensor as a user starts it, live, in the lab's sensor host."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.conftest import PATH, Record
+from tests.truth.lab import Lab
+
+
+class Live:
+    """A running sensor.  ``records`` and ``stats`` are what it has written so far."""
+
+    def __init__(self, lab: Lab, name: str, words: list[str]) -> None:
+        self.folder = lab.work / name
+        self.log = lab.work / f"{name}.log"
+        command = [sys.executable, "-m", "sensor", "live", "--output", str(self.folder), *words]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                lab.inside(lab.listener, command), stderr=log, env=os.environ | {"PATH": PATH}
+            )
+        self.wait(lambda: b"listening on" in self.log.read_bytes())
+
+    def wait(self, reached: Callable[[], bool], seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not reached():
+            assert time.monotonic() < end and self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def of(self, kind: str) -> list[Record]:
+        path = self.folder / f"{kind}.log"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for path in sorted(self.folder.glob("*.log")) if path.stem != "stats"
+                for record in self.of(path.stem)]  # fmt: skip
+
+    def counted(self, name: str) -> int:
+        """The last word of each worker on a counter, summed."""
+        last = {record["worker"]: record[name] for record in self.of("stats")}
+        return int(sum(last.values()))
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+
+
+@contextlib.contextmanager
+def live(lab: Lab, name: str, *words: str) -> Iterator[Live]:
+    """A sensor that is stopped at the end, at the latest."""
+    sensor = Live(lab, name, list(words))
+    try:
+        yield sensor
+    finally:
+        if sensor.process.poll() is None:
+            sensor.process.kill()
+            sensor.process.wait()
