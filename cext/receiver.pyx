@@ -25,15 +25,15 @@ cdef enum:
 
 
 cdef class Receiver(FrameSource):
-    """``sockets``: pairs of descriptor and port; they stamp times.  ``done``: the number of the last batch that a
-    worker before this one had in hand."""
+    """``sockets``: descriptor, port, and the kernel's count of drops when it was opened; they stamp times.  ``done``:
+    the number of the last batch that a worker before this one had in hand."""
 
     def __cinit__(self, sockets, *, uint64_t done=0):
         if len(sockets) > MOST_SOCKETS:
             raise ValueError(f"at most {MOST_SOCKETS} sockets")
-        for i, (fd, port) in enumerate(sockets):
-            self.fds[i], self.ports[i] = fd, port
-        self.count, self.block = len(sockets), done
+        for i, (fd, port, dropped) in enumerate(sockets):
+            self.fds[i], self.ports[i], self.dropped[i] = fd, port, dropped
+        self.count, self.block, self.counts_on = len(sockets), done, True
         self.slots = <Slot*>calloc(MOST_MESSAGES, sizeof(Slot))
         if self.slots == NULL:
             raise MemoryError("receive buffers")
@@ -41,8 +41,8 @@ cdef class Receiver(FrameSource):
     def __dealloc__(self):
         free(self.slots)
 
-    def account(self, bint first=False):
-        """Fetches what the kernel has dropped since the last time; the first time only its counters."""
+    def account(self):
+        """Fetches what the kernel has dropped since the sockets were opened."""
         cdef uint32_t info[MEMINFO_WORDS]
         cdef socklen_t size
         cdef int i
@@ -50,9 +50,7 @@ cdef class Receiver(FrameSource):
             size = sizeof(info)
             if getsockopt(self.fds[i], SOL_SOCKET, SO_MEMINFO, info, &size):
                 raise OSError(0, "the socket's statistics cannot be read")
-            if not first:
-                self.kernel_drops += <uint32_t>(info[MEMINFO_DROPS] - self.dropped[i])
-                self.kernel_packets += <uint32_t>(info[MEMINFO_DROPS] - self.dropped[i])
+            self.kernel_drops += <uint32_t>(info[MEMINFO_DROPS] - self.dropped[i])
             self.dropped[i] = info[MEMINFO_DROPS]
 
     cdef mmsghdr* message(self, int i) noexcept nogil:

@@ -41,7 +41,7 @@ cdef class Ring(FrameSource):
         cdef socklen_t size = sizeof(stats)
         if getsockopt(self.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size):
             raise OSError(0, "the ring's statistics cannot be read")
-        self.kernel_packets += stats.tp_packets
+        self.kernel_packets += stats.tp_packets - stats.tp_drops
         self.kernel_drops += stats.tp_drops
         self.freezes += stats.tp_freeze_q_cnt
 

@@ -10,8 +10,9 @@ cdef class FrameSource:
     cdef bint boundary             # the frames given last are the last of a block: it may be given back
     cdef uint64_t block            # number of the block in hand, or of the last, from 1; a live source counts them
     cdef Ledger ledger             # live: where it says which block it has in hand; else None
-    cdef uint64_t kernel_packets   # that the kernel had for us, those it dropped included
-    cdef uint64_t kernel_drops
+    cdef uint64_t kernel_packets   # that the kernel kept for us
+    cdef uint64_t kernel_drops     # that it had no room for
+    cdef bint counts_on            # kernel_drops goes on from what a worker before this one has counted
     cdef uint64_t freezes          # times that no block was free
 
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil

@@ -1,7 +1,7 @@
 """What was told already: keys that are news once a day, such as certificates.
 
 A table in memory that several processes may share; they agree without a lock, for an entry changes by one
-compare-and-swap.  Where a key finds no place near its own the one there is forgotten, and told anew when it comes again.
+compare-and-swap.  Where a key finds no place near its own the one there is forgotten, and told anew when it returns.
 """
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 

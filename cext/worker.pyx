@@ -52,7 +52,7 @@ COUNTERS = (
     *((f"drop_{name}", f"Packets not used. {doc}") for name, doc in DROP_NAMES),
 )
 LIVE_COUNTERS = (
-    ("kernel_packets", "Live: packets that the kernel had for the sensor, those it dropped included."),
+    ("kernel_packets", "Live: packets that the kernel kept for the sensor."),
     ("kernel_drops", "Live: packets that the kernel dropped because the ring or the receive buffer was full."),
     ("ring_freezes", "Live: times that the ring was full."),
     ("lost_in_crash", "Live: packets in the hand of a worker that died."),
@@ -102,6 +102,8 @@ cdef class Worker:
             self.base[i] = 0 if NAMES[i] in MOMENTARY else value
             if NAMES[i] == "lost_in_crash":
                 self.base[i] += lost
+            if NAMES[i] == "kernel_drops" and source.counts_on:
+                self.base[i] = 0
         self.book(source)
 
     def run(self, FrameSource source, Time limit=<Time>1 << 62):

@@ -39,9 +39,8 @@ class RingInlet:
 
 class SocketInlet:
     def __init__(self, job: SocketJob, ledger: Ledger) -> None:
-        self.sockets = [socket.socket(fileno=fd) for fd, _ in job.sockets]
+        self.sockets = [socket.socket(fileno=fd) for fd, *_ in job.sockets]
         self.source = Receiver(job.sockets, done=ledger.opened)
-        self.source.account(first=True)
 
     def account(self) -> None:
         self.source.account()

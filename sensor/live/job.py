@@ -14,9 +14,9 @@ class RingJob(msgspec.Struct, frozen=True, tag="ring"):
 
 
 class SocketJob(msgspec.Struct, frozen=True, tag="sockets"):
-    """Receive from UDP sockets: pairs of descriptor and port."""
+    """Receive from UDP sockets: descriptor, port, and what the kernel had dropped when the socket was opened."""
 
-    sockets: tuple[tuple[int, int], ...]
+    sockets: tuple[tuple[int, int, int], ...]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ def open_rings(interface: str, workers: int, *, ring_bytes: int, block_ms: int, 
     None of them takes a packet before all are there: a flow would change its worker.  Raises LiveError.
     """
     link_of(interface)
+    refuse_too_much(workers * blocks_of(ring_bytes) * BLOCK_SIZE)
     rings = [one_ring(interface, ring_bytes, block_ms) for _ in range(workers)]
     try:
         for ring in rings:
@@ -61,6 +62,18 @@ def open_rings(interface: str, workers: int, *, ring_bytes: int, block_ms: int, 
     except OSError as error:
         raise LiveError(f"interface {interface}: {error.strerror}") from None
     return rings
+
+
+def refuse_too_much(wanted: int) -> None:
+    """The kernel would give the rings all memory there is, and then none to anybody."""
+    free = 0
+    with open("/proc/meminfo") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) << 10
+    if wanted > free // 2:
+        raise LiveError(f"rings of {wanted >> 20} MB in all are more than half of the {free >> 20} MB that are free; "
+                        "choose less with --ring-size or --workers")
 
 
 def blocks_of(ring_bytes: int) -> int:

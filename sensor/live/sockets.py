@@ -5,6 +5,7 @@ The kernel chooses a group's socket by the inner flow (Documentation/networking/
 import ipaddress
 import logging
 import socket
+import struct
 from typing import NamedTuple
 
 from sensor.errors import LiveError, UsageError
@@ -12,7 +13,7 @@ from sensor.live import bpf
 from sensor.live.division import socket_program
 
 LOG = logging.getLogger("cloudmri.live")
-SO_TIMESTAMPNS, SO_RCVBUFFORCE, SO_ATTACH_REUSEPORT_CBPF = 35, 33, 51
+SO_TIMESTAMPNS, SO_RCVBUFFORCE, SO_ATTACH_REUSEPORT_CBPF, SO_MEMINFO = 35, 33, 51, 55
 ENOUGH = 8 << 20                   # bytes of receive buffer below which bursts are lost
 
 
@@ -77,6 +78,11 @@ def enlarge(one: socket.socket, wanted: int) -> None:
     if got < min(wanted, ENOUGH):
         LOG.warning("the receive buffer has %d KB of %d: raise the limit with sysctl -w net.core.rmem_max=%d",
                     got >> 10, wanted >> 10, wanted)
+
+
+def drops(one: socket.socket) -> int:
+    """Datagrams that the kernel has dropped so far: SK_MEMINFO_DROPS (linux/sock_diag.h)."""
+    return int(struct.unpack("@9I", one.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))[8])
 
 
 def close_inflow(one: socket.socket) -> None:

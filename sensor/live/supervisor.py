@@ -94,8 +94,9 @@ class Supervisor:
         opened = sockets.open_sockets(addresses, self.workers, buffer_bytes=self.live.buffer_bytes,
                                       vxlan_ports=self.options.vxlan_ports, geneve_ports=self.options.geneve_ports)
         ports = [address.port for address in addresses]
-        return [Place(i, SocketJob(tuple((one.fileno(), port) for one, port in zip(found, ports, strict=True))), found)
-                for i, found in enumerate(opened)]
+        jobs = [SocketJob(tuple((one.fileno(), port, sockets.drops(one))
+                                for one, port in zip(found, ports, strict=True))) for found in opened]
+        return [Place(i, job, found) for i, (job, found) in enumerate(zip(jobs, opened, strict=True))]
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT, or until nobody reads the records.  The exit code."""

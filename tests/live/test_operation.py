@@ -1,0 +1,153 @@
+"""A sensor in operation: every packet counted, whatever happens to workers, outputs and interfaces."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import PATH
+from tests.live.sensor import Live, live
+from tests.live.wire import Wire, wire
+
+RING = "-i", Wire.ear
+SOCKET = "--listen", "udp://0.0.0.0:4789"
+
+
+@pytest.fixture(scope="module")
+def cable() -> Iterator[Wire]:
+    with wire() as made:
+        yield made
+
+
+def settled(sensor: Live) -> dict[str, int]:
+    """Counters after the end."""
+    assert sensor.stop() == 0, sensor.log.read_text()
+    names = ("packets", "kernel_packets", "kernel_drops", "lost_in_crash", "flow_packets", "records_unwritten")
+    return {name: sensor.counted(name) for name in names}
+
+
+@pytest.mark.parametrize("way", [RING, SOCKET], ids=["ring", "socket"])
+def test_sent_is_seen(cable: Wire, way: tuple[str, ...]) -> None:
+    with live(cable, f"seen{way[0]}", *way, "--workers", "2") as sensor:
+        cable.send_all(5000)
+        counts = settled(sensor)
+    assert counts["packets"] == counts["kernel_packets"] == counts["flow_packets"] == 5000
+    assert counts["kernel_drops"] == 0
+    assert sum(record["orig_pkts"] for record in sensor.of("conn")) == 5000
+
+
+@pytest.mark.parametrize(
+    "way",
+    [[*RING, "--ring-size", "1"], [*SOCKET, "--receive-buffer", "1"]],
+    ids=["ring", "socket"],
+)
+def test_what_does_not_fit_is_counted_as_dropped(cable: Wire, way: list[str]) -> None:
+    """The worker stands still while more comes than the kernel keeps for it."""
+    with live(cable, f"full{way[0]}", *way) as sensor:
+        (worker,) = sensor.workers()
+        os.kill(worker, signal.SIGSTOP)
+        cable.send_all(20000)
+        os.kill(worker, signal.SIGCONT)
+        counts = settled(sensor)
+    assert counts["packets"] == counts["kernel_packets"] == 20000 - counts["kernel_drops"]
+    assert 1000 < counts["kernel_drops"] < 20000
+
+
+@pytest.mark.parametrize("way", [RING, SOCKET], ids=["ring", "socket"])
+def test_a_killed_worker_is_replaced_and_what_it_had_in_hand_is_counted(cable: Wire, way: tuple[str, ...]) -> None:
+    with live(cable, f"killed{way[0]}", *way, "--workers", "2") as sensor:
+        sending = cable.send(60000, seconds=4)
+        for _ in range(3):
+            time.sleep(0.8)
+            before = sensor.workers()
+            os.kill(before[0], signal.SIGKILL)
+            killed = time.monotonic()
+            sensor.wait(lambda now=before: len(sensor.workers()) == 2 and sensor.workers() != now)  # type: ignore[misc]
+            assert time.monotonic() - killed < 1
+            assert before[1] in sensor.workers()  # the other keeps its flows
+        assert sending.wait(30) == 0
+        counts = settled(sensor)
+    assert counts["packets"] + counts["lost_in_crash"] + counts["kernel_drops"] == 60000
+    assert counts["packets"] > 50000
+
+
+def test_files_that_are_moved_away_are_opened_anew(cable: Wire) -> None:
+    with live(cable, "moved", *RING, "--workers", "2", "--conn-interim", "0.1") as sensor:
+        cable.send_all(1000)
+        sensor.wait(lambda: bool(sensor.of("conn")))
+        moved = sensor.folder / "conn.log.1"
+        (sensor.folder / "conn.log").rename(moved)
+        sensor.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        size = moved.stat().st_size
+        cable.send_all(1000)
+        sensor.wait(lambda: bool(sensor.of("conn")))
+        settled(sensor)
+    assert moved.stat().st_size == size
+    assert sum(r["orig_pkts"] for r in sensor.of("conn") if not r.get("interim")) == 2000
+
+
+def test_stats_come_in_intervals_and_when_asked_for(cable: Wire) -> None:
+    with live(cable, "stats", *RING, "--stats-interval", "0.3") as sensor:
+        sensor.wait(lambda: len(sensor.of("stats")) >= 3)
+        times = [record["ts"] for record in sensor.of("stats")]
+        assert all(0.25 < b - a < 1 for a, b in itertools.pairwise(times))
+        assert abs(times[0] - time.time()) < 5
+    with live(cable, "asked", *RING, "--stats-interval", "600") as sensor:
+        time.sleep(0.3)
+        assert not sensor.of("stats")
+        sensor.process.send_signal(signal.SIGUSR1)
+        sensor.wait(lambda: len(sensor.of("stats")) == 1)
+
+
+def test_on_a_silent_link_flows_come_to_their_end(cable: Wire) -> None:
+    """A datagram's flow is over after a minute: the clock goes on where no packet comes."""
+    with live(cable, "silent", *RING, "--conn-interim", "0.5") as sensor:
+        cable.send_all(1, flows=1)
+        sensor.wait(lambda: bool(sensor.of("conn")))
+        assert sensor.of("conn")[0]["orig_pkts"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_all_records_written(cable: Wire, number: int) -> None:
+    with live(cable, f"ended{number}", *RING) as sensor:
+        cable.send_all(3000, flows=300)
+        assert sensor.stop(number) == 0
+        assert len(sensor.of("conn")) == 300
+
+
+def test_when_nobody_reads_the_records_it_ends(cable: Wire) -> None:
+    """As ``cloudmri live | head -1`` has it."""
+    words = [sys.executable, "-m", "sensor", "live", *RING, "--conn-interim", "0.1"]
+    sensor = subprocess.Popen(cable.inside(cable.listener, words), stdout=subprocess.PIPE, env=os.environ)
+    assert sensor.stdout is not None
+    with sensor.stdout as records:
+        time.sleep(1)
+        cable.send_all(100)
+        assert records.readline().startswith(b"{")
+    assert sensor.wait(20) == 141
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["-i", "nope0"], "there is no interface 'nope0'; there are: lo, t0"),
+        (["-i", "t0", "--ring-size", "4096", "--workers", "64"], "choose less with --ring-size"),
+        (["--listen", "udp://0.0.0.0:53"], "port 53 is no tunnel's"),
+        (["--listen", "tcp://0.0.0.0:4789"], "--listen is udp://ADDRESS:PORT"),
+        (["--listen", "udp://10.99.99.99:4789"], "cannot listen on 10.99.99.99:4789"),
+        ([], "say where packets come from"),
+        (["-i", "t0", "--output", "/proc/nowhere"], "cannot write to /proc/nowhere"),
+        (["-i", "t0", "--only", "htp"], "did you mean 'http'"),
+    ],
+)
+def test_mistakes_are_one_sentence(cable: Wire, words: list[str], sentence: str) -> None:
+    command = cable.inside(cable.listener, [sys.executable, "-m", "sensor", "live", *words])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"PATH": PATH})
+    assert done.returncode in (1, 2)
+    assert sentence in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,83 @@
+"""Two hosts and a wire: frames that a test sends arrive at a sensor, as many as it says."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from sensor.live.rings import ETH_P_ALL
+from tests.builders import ethernet, ip, udp, vxlan
+from tests.conftest import ROOT
+from tests.truth.lab import Lab, need_lab, workshop
+
+SENDER = "02:00:00:00:00:01"
+TARGET = "02:00:00:00:00:02"  # the builders' addresses
+
+
+class Wire(Lab):
+    """``send`` puts frames on the wire; ``live`` listens at ``ear`` of the host ``listener``."""
+
+    hosts = ("sender", "target")
+    listener, ear = "target", "t0"
+
+    def build(self) -> None:
+        sender, target = (f"{self.name}-{host}" for host in self.hosts)
+        for host in (sender, target):
+            self.run("ip", "netns", "add", host)
+            self.run("ip", "netns", "exec", host, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+            self.run("ip", "-n", host, "link", "set", "lo", "up")
+        self.run("ip", "link", "add", "w0", "netns", sender, "type", "veth", "peer", "name", "t0", "netns", target)
+        for host, device, mac in ((sender, "w0", SENDER), (target, "t0", TARGET)):
+            self.run("ip", "-n", host, "link", "set", device, "address", mac, "mtu", "9001", "up")
+        self.run("ip", "-n", target, "addr", "add", "172.31.0.2/24", "dev", "t0")
+
+    def send(self, count: int, *, seconds: float = 0, flows: int = 16) -> subprocess.Popen[bytes]:
+        """Starts to send so many mirrored packets, over so long a time."""
+        words = [sys.executable, "-m", "tests.live.wire", str(count), str(seconds), str(flows)]
+        return subprocess.Popen(self.inside("sender", words), cwd=ROOT, env=os.environ)
+
+    def send_all(self, count: int, *, flows: int = 16) -> None:
+        assert self.send(count, flows=flows).wait(60) == 0
+
+
+@contextlib.contextmanager
+def wire() -> Iterator[Wire]:
+    need_lab()
+    with workshop() as work:
+        made = Wire(work)
+        with made:
+            yield made
+
+
+def checked(frame: bytes) -> bytes:
+    """With the checksum of its outer IP header, without which the kernel takes it for damaged (RFC 791, 3.1)."""
+    words = sum(int.from_bytes(frame[at : at + 2]) for at in range(14, 34, 2))
+    words = (words & 0xFFFF) + (words >> 16)
+    return frame[:24] + (~((words & 0xFFFF) + (words >> 16)) & 0xFFFF).to_bytes(2) + frame[26:]
+
+
+def frames(flows: int) -> list[bytes]:
+    """One packet of each flow: a question to a port that nobody knows."""
+    return [
+        checked(vxlan(ethernet(ip(f"10.1.0.{i % 250 + 1}", "10.2.0.2", 17, udp(40000 + i, 9999, b"x" * 200)))))
+        for i in range(flows)
+    ]
+
+
+def main(count: int, seconds: float, flows: int) -> None:
+    import time
+
+    ready = frames(flows)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as outlet:
+        outlet.bind(("w0", ETH_P_ALL))
+        began = time.monotonic()
+        for i in range(count):
+            outlet.send(ready[i % flows])
+            if seconds and i % 64 == 0 and (early := began + i * seconds / count - time.monotonic()) > 0:
+                time.sleep(early)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
