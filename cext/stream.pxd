@@ -36,6 +36,9 @@ cdef class Streams:
     cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time ts) noexcept nogil
     cdef bint may_give_up(self, const Flow* f, bint is_orig, Time now) noexcept nogil
     cdef void finish(self, Flow* f, Time now) noexcept nogil
+    cdef void give_up_due(self, Flow* f, Time now) noexcept nogil
+    cdef bint step_all(self, Flow* f, Time now) noexcept nogil
+    cdef Time next_due(self, const Flow* f, Time now) noexcept nogil
     cdef void look_at_the_clock(self, Flow* f, Time now) noexcept nogil
     cdef void push_now(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil
     cdef void start_waiting(self, Flow* f, Time now) noexcept nogil

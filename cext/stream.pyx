@@ -59,8 +59,6 @@ cdef class Streams:
         cdef Side* peer = &f.side[not t.is_orig]
         cdef uint64_t at = <uint64_t>t.at
         cdef uint32_t cut = 0
-        if me.waits or peer.waits:
-            self.look_at_the_clock(f, p.ts)
         if not me.waits and not peer.waits:
             if goal(peer) <= peer.next and (p.claimed == 0 or (t.usable and at == me.next)):
                 if p.claimed:      # the common case: in order, nothing held, nothing missing
@@ -78,11 +76,11 @@ cdef class Streams:
         self.settle(f, p.ts)
 
     cdef void look_at_the_clock(self, Flow* f, Time now) noexcept nogil:
-        """Gives up what was due before this packet, whether or not the wheel has turned since."""
+        """Before a packet is booked: gives up what was due, whether or not the wheel has turned since."""
         f.side[0].waits_packets += 1
         f.side[1].waits_packets += 1
         if self.wake(f, now) < now:
-            self.settle(f, now)
+            self.give_up_due(f, now)
 
     cdef void push_now(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil:
         """Memory is short: all that is held goes, then this segment."""
@@ -146,11 +144,37 @@ cdef class Streams:
         return True
 
     cdef void settle(self, Flow* f, Time now) noexcept nogil:
-        """Lets go what can go; starts or stops the clock of what cannot."""
+        """Lets go what can go; starts or stops the clock of what cannot.
+
+        What was due before now is given up as of then: nothing depends on when anybody looked.
+        """
+        self.give_up_due(f, now)
+        self.step_all(f, now)
+
+    cdef void give_up_due(self, Flow* f, Time now) noexcept nogil:
+        cdef Time due = self.next_due(f, now)
+        while due < now and self.step_all(f, due):
+            due = self.next_due(f, now)
+
+    cdef bint step_all(self, Flow* f, Time now) noexcept nogil:
+        """All that can go now; True when something could."""
         cdef bint moved = True
+        cdef int steps = 0
         while moved:
             moved = self.step(f, True, now, False) or self.step(f, False, now, False)
+            steps += moved
         self.start_waiting(f, now)
+        return steps > 0
+
+    cdef Time next_due(self, const Flow* f, Time now) noexcept nogil:
+        """When the next hole is to be given up, if that is before now; else now."""
+        cdef int i
+        cdef Time end
+        for i in range(2):
+            end = f.side[i].waits_since + self.window
+            if end < now and self.may_give_up(f, i, end) and f.side[i].waits_packets <= self.window_packets:
+                now = end
+        return now
 
     cdef void start_waiting(self, Flow* f, Time now) noexcept nogil:
         cdef int i
@@ -203,7 +227,7 @@ cdef class Streams:
             return False
         if me.held != NULL and me.held.at > me.next and goal(me) < me.held.at and f.side[not is_orig].packets:
             return False
-        return now - me.waits_since > self.window or me.waits_packets > self.window_packets
+        return now - me.waits_since >= self.window or me.waits_packets > self.window_packets
 
     cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time ts) noexcept nogil:
         cdef Side* me = &f.side[is_orig]

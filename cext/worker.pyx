@@ -323,6 +323,8 @@ cdef class Worker:
         f.side[is_orig].twins += 1
         if p.proto != IPPROTO_TCP:
             return
+        if f.side[0].waits or f.side[1].waits:
+            self.streams.look_at_the_clock(f, p.ts)
         locate(f, p, is_orig, &turn)
         if turn.usable and p.flags & FIN and not f.side[is_orig].fin:
             f.side[is_orig].fin = <uint64_t>turn.at + p.claimed + 1
@@ -331,6 +333,8 @@ cdef class Worker:
 
     cdef void take_tcp(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         cdef Turn turn
+        if f.side[0].waits or f.side[1].waits:
+            self.streams.look_at_the_clock(f, p.ts)
         take_turn(f, p, is_orig, &turn)
         self.streams.push(f, &turn, p)
         if turn.closing:
