@@ -206,6 +206,8 @@ cdef class Streams:
                     self.give_up(f, not is_orig, s.acks if peer.held == NULL or s.acks < peer.held.at
                                  else peer.held.at, now)
                     return True    # the question is lost: that is said before its answer is told
+                if not unseen(me, peer.held.acks):
+                    return False   # the question is here, and its turn comes first
             me.held = s.after
             me.held_bytes -= sizeof(Segment) + s.have
             self.held -= sizeof(Segment) + s.have
