@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from sensor import captures, log
-from sensor.engine import Replay, check
+from sensor.engine import Replay
 from sensor.errors import SensorError, UnknownName, UsageError
 from sensor.options import options_from, record_options
 
@@ -133,12 +133,15 @@ def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool
               help="How long a packet may wait in the ring for others.")
 @click.option("--stats-interval", default=60.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
               help="How often a stats record is written.")
+@click.option("--user", default="nobody", show_default=True, metavar="NAME",
+              help="Whom root goes on as, once all is open; without any capability.")
+@click.option("--stay-root", is_flag=True, help="Go on as root.")
 @click.option("--grace", default=10.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
               help="How long the end may take: the ring is read, flows are closed, records are written.")
 @record_options
 def live(interface: str | None, listen: tuple[str, ...], receive_buffer: int, workers: str, plain: bool,
          no_promiscuous: bool, ring_size: int, block_timeout: int, stats_interval: float, grace: float,
-         output: str, log_level: Any, debug: bool, **said: Any) -> None:
+         user: str, stay_root: bool, output: str, log_level: Any, debug: bool, **said: Any) -> None:
     """Turn mirrored packets into records as they arrive, until SIGTERM or Ctrl-C.
 
     SIGHUP opens the files of --output anew, SIGUSR1 writes a stats record of each worker.
@@ -147,7 +150,6 @@ def live(interface: str | None, listen: tuple[str, ...], receive_buffer: int, wo
     log.start(log_level)
     options = options_from(output=output, **said)
     with told(debug):
-        check(options)
         refuse_terminal(options.format, output)
         if bool(interface) == bool(listen):
             raise UsageError("say where packets come from: --interface NAME, or --listen udp://0.0.0.0:4789")
@@ -155,7 +157,7 @@ def live(interface: str | None, listen: tuple[str, ...], receive_buffer: int, wo
             interface=interface, listen=listen, workers=workers_from(workers), plain=plain,
             promiscuous=not no_promiscuous, ring_bytes=ring_size << 20, block_ms=block_timeout,
             buffer_bytes=receive_buffer << 20, output=output, stats_seconds=stats_interval, grace_seconds=grace,
-            log_level=log_level)
+            user=None if stay_root else user)
         code = Supervisor(wishes, options).run()
     sys.exit(code)
 

@@ -35,6 +35,14 @@ def load() -> None:
             LOG.exception("parser %s of %s cannot be used; the others go on without it", entry.name, entry.value)
 
 
+def import_all() -> None:
+    """Imports also what a parser imports when it is needed first: later the files may not be readable."""
+    load()
+    for module in pkgutil.iter_modules([f"{path}/shared" for path in parsers.__path__]):
+        importlib.import_module(f"parsers.shared.{module.name}")
+    importlib.import_module("hpack")
+
+
 def protocols() -> list[dict[str, Any]]:
     """Name, transport, ports, kind of record and first line of the docstring of every protocol."""
     load()

@@ -2,18 +2,15 @@
 import socket
 from typing import Protocol
 
-from cext.ledger import Ledger
 from cext.receiver import Receiver
 from cext.ring import Ring
 from cext.source import FrameSource
 from sensor.live import bpf
-from sensor.live.job import RingJob, SocketJob
+from sensor.live.job import Job, RingJob, SocketJob
 from sensor.live.sockets import close_inflow
 
 
 class Inlet(Protocol):
-    sockets: list[socket.socket]   # to wait for
-
     @property
     def source(self) -> FrameSource: ...
 
@@ -24,23 +21,30 @@ class Inlet(Protocol):
         """Lets no packet in any more; those that are in can be read."""
 
 
+def open_inlet(job: Job) -> Inlet:
+    if isinstance(job.source, RingJob):
+        return RingInlet(job.source, job.sockets[0], job.ledger.opened)
+    return SocketInlet(job.source, job.sockets, job.ledger.opened)
+
+
 class RingInlet:
-    def __init__(self, job: RingJob, ledger: Ledger) -> None:
-        self.sockets = [socket.socket(fileno=job.fd)]
-        self.source = Ring(job.fd, block_size=job.block_size, block_count=job.block_count, link=job.link,
-                           done=ledger.opened)
+    def __init__(self, job: RingJob, ring: socket.socket, done: int) -> None:
+        self.ring = ring
+        self.source = Ring(ring.fileno(), block_size=job.block_size, block_count=job.block_count, link=job.link,
+                           done=done)
 
     def account(self) -> None:
         self.source.account()
 
     def close(self) -> None:
-        bpf.attach(self.sockets[0], socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)
+        bpf.attach(self.ring, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)
 
 
 class SocketInlet:
-    def __init__(self, job: SocketJob, ledger: Ledger) -> None:
-        self.sockets = [socket.socket(fileno=fd) for fd, *_ in job.sockets]
-        self.source = Receiver(job.sockets, done=ledger.opened)
+    def __init__(self, job: SocketJob, sockets: list[socket.socket], done: int) -> None:
+        self.sockets = sockets
+        self.source = Receiver([(one.fileno(), port, dropped)
+                                for one, (port, dropped) in zip(sockets, job.sockets, strict=True)], done=done)
 
     def account(self) -> None:
         self.source.account()

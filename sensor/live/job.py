@@ -1,38 +1,42 @@
-"""What the supervisor tells a worker: a JSON text on its standard input, and descriptors that it inherits."""
+"""What a worker has to know.  It is a fork of the supervisor, so descriptors and objects are simply there."""
+import socket
+
 import msgspec
 
-from sensor.engine import Options
+from cext.ledger import Ledger
+from cext.worker import Worker
+from sensor.engine import Format
 
 
-class RingJob(msgspec.Struct, frozen=True, tag="ring"):
+class RingJob(msgspec.Struct, frozen=True):
     """Read the ring of an AF_PACKET socket."""
 
-    fd: int
     block_size: int
     block_count: int
     link: int
 
 
-class SocketJob(msgspec.Struct, frozen=True, tag="sockets"):
-    """Receive from UDP sockets: descriptor, port, and what the kernel had dropped when the socket was opened."""
+class SocketJob(msgspec.Struct, frozen=True):
+    """Receive from UDP sockets: the port of each, and what the kernel had dropped when it was opened."""
 
-    sockets: tuple[tuple[int, int, int], ...]
+    sockets: tuple[tuple[int, int], ...]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker has to know."""
 
     number: int
-    options: Options
+    worker: Worker                 # that has done nothing yet
     source: RingJob | SocketJob
-    ledger: int                    # descriptor of the memory that its counters are in
-    told: int                      # descriptor of the memory of what any worker has told
+    sockets: list[socket.socket]   # the ring's, or the sockets
+    ledger: Ledger
     lock: int                      # descriptor of a file whose lock is that of the outputs
     output: str                    # "-", or a directory
+    format: Format
     block_ms: int
     stats_seconds: float
     grace_seconds: float           # how long the last records may take
-    log_level: str
 
 
-OUTPUT_CLOSED = 141                # exit code: who read the records has gone; as shells say of SIGPIPE
+KNOWN_TROUBLE = 3                  # exit code of a worker that said what is wrong: another would fare no better
+OUTPUT_CLOSED = 141                # … whose reader has gone; as shells say of SIGPIPE

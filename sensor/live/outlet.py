@@ -1,6 +1,5 @@
 """From a worker to its sink: a bounded backlog and a thread that writes it, so that a slow reader stops no capture."""
 import fcntl
-import os
 import threading
 from collections import deque
 
@@ -16,10 +15,9 @@ class Outlet:
     """``put`` never waits.  What does not fit is given up, whole chunks of records, and counted."""
 
     def __init__(self, sink: Sink, lock: int, *, most: int = MOST_BACKLOG) -> None:
-        """``lock``: a descriptor; its file's lock is held for each write, so that records of several workers do not
-        mix."""
-        self.sink, self.most = sink, most
-        self.lock = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)    # a lock belongs to an opening, not to a file
+        """``lock``: a descriptor of this worker's own; its file's lock is held for each write, so that records of
+        several workers do not mix."""
+        self.sink, self.lock, self.most = sink, lock, most
         self.chunks: deque[tuple[str | None, bytes]] = deque()
         self.backlog = self.given_up = 0
         self.changed = threading.Condition()

@@ -1,26 +1,27 @@
-"""The supervisor: opens what workers need, starts one a core, replaces those that die, passes signals on.
+"""The supervisor: opens what workers need, gives up its rights, starts a worker a core, replaces those that die.
 
-It owns rings and ledgers, so that a worker's death moves no flow to another worker and loses no count.  Its log goes to
-standard error; records are the workers' business.
+It owns rings and ledgers, so that a worker's death moves no flow to another worker and loses no count.  It has one
+thread, and workers are its forks: a replacement needs no start-up, and no right to read the program.
 """
-import contextlib
+import fcntl
 import logging
 import mmap
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from typing import Literal
+from pathlib import Path
 
 import msgspec
 
 from cext import ledger, told
 from cext.worker import NAMES
-from sensor.engine import Options
-from sensor.live import rings, sockets
-from sensor.live.job import OUTPUT_CLOSED, Job, RingJob, SocketJob
+from sensor.engine import Options, build
+from sensor.errors import LiveError
+from sensor.live import processes, rings, sockets
+from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJob
+from sensor.live.worker import work
+from sensor.protocols import import_all
 
 LOG = logging.getLogger("cloudmri.live")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
@@ -42,7 +43,7 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     output: str = "-"
     stats_seconds: float = 60
     grace_seconds: float = 10
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    user: str | None = "nobody"    # whom root goes on as; None: root stays root
 
 
 class Place:
@@ -50,33 +51,50 @@ class Place:
 
     def __init__(self, number: int, source: RingJob | SocketJob, sockets: list[socket.socket]) -> None:
         self.number, self.source, self.sockets = number, source, sockets
-        self.memory = shared_memory(f"cloudmri-ledger-{number}", ledger.SIZE)
-        self.ledger = ledger.Ledger(mmap.mmap(self.memory, 0))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.ledger = ledger.Ledger(shared(ledger.SIZE))
+        self.lock = -1
+        self.process: int | None = None
         self.began = self.again_at = self.wait = 0.0
 
     def counters(self) -> dict[str, int]:
         return dict(zip(NAMES, self.ledger.read(len(NAMES)), strict=True))
 
 
-def shared_memory(name: str, size: int) -> int:
-    """A descriptor of memory, all zero, in whole pages."""
-    memory = os.memfd_create(name, 0)
-    os.ftruncate(memory, (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
-    return memory
+def shared(size: int) -> mmap.mmap:
+    """Memory, all zero, that forks see too."""
+    return mmap.mmap(-1, (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
 
 
 class Supervisor:
     def __init__(self, live: LiveOptions, options: Options) -> None:
-        """Opens rings or sockets.  Raises LiveError, UsageError."""
+        """Opens rings or sockets, and gives up its rights.  Raises LiveError, UsageError."""
         self.live, self.options = live, options
         self.workers = live.workers or len(os.sched_getaffinity(0))
         self.claimed: list[socket.socket] = []
         self.places = self.open_ring(live.interface) if live.interface else self.open_sockets()
-        self.lock = os.memfd_create("cloudmri-outputs", 0)
-        self.told = shared_memory("cloudmri-told", told.SIZE)
+        self.pristine = build(options, told.Told(shared(told.SIZE)))   # each worker is a fork of it
+        lock = os.memfd_create("cloudmri-outputs", 0)
+        for place in self.places:      # a lock belongs to an opening, not to a file
+            place.lock = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)
+        self.make_folder()
+        if live.user is not None:
+            import_all()           # later it may not be readable
+            processes.give_up_rights(live.user)
         self.stop_by: float | None = None
         self.code = 0
+
+    def make_folder(self) -> None:
+        """The directory of the output; a new one belongs to the user who will write there."""
+        folder = Path(self.live.output)
+        if self.live.output == "-" or folder.is_dir():
+            return
+        try:
+            folder.mkdir(parents=True)
+            if self.live.user is not None and os.geteuid() == 0:
+                account = processes.account_of(self.live.user)
+                os.chown(folder, account.pw_uid, account.pw_gid)
+        except OSError as error:
+            raise LiveError(f"cannot write to {folder}: {error.strerror}") from None
 
     def open_ring(self, interface: str) -> list[Place]:
         live, options = self.live, self.options
@@ -86,16 +104,15 @@ class Supervisor:
                                   geneve_ports=options.geneve_ports)
         self.claimed = rings.claim_ports((*options.vxlan_ports, *options.geneve_ports))
         blocks = rings.blocks_of(live.ring_bytes)
-        return [Place(i, RingJob(ring.fileno(), rings.BLOCK_SIZE, blocks, link), [ring])
-                for i, ring in enumerate(opened)]
+        return [Place(i, RingJob(rings.BLOCK_SIZE, blocks, link), [ring]) for i, ring in enumerate(opened)]
 
     def open_sockets(self) -> list[Place]:
         addresses = [sockets.parse_address(text) for text in self.live.listen]
         opened = sockets.open_sockets(addresses, self.workers, buffer_bytes=self.live.buffer_bytes,
                                       vxlan_ports=self.options.vxlan_ports, geneve_ports=self.options.geneve_ports)
         ports = [address.port for address in addresses]
-        jobs = [SocketJob(tuple((one.fileno(), port, sockets.drops(one))
-                                for one, port in zip(found, ports, strict=True))) for found in opened]
+        jobs = [SocketJob(tuple((port, sockets.drops(one)) for one, port in zip(found, ports, strict=True)))
+                for found in opened]
         return [Place(i, job, found) for i, (job, found) in enumerate(zip(jobs, opened, strict=True))]
 
     def run(self) -> int:
@@ -136,52 +153,46 @@ class Supervisor:
 
     def kill(self) -> None:
         self.code = self.code or 1
-        for place in self.places:
-            if place.process:
-                place.process.kill()
+        self.pass_on(signal.SIGKILL)
 
     def pass_on(self, number: int) -> None:
         for place in self.places:
             if place.process:
-                place.process.send_signal(number)
+                os.kill(place.process, number)
 
     # ---- workers ---------------------------------------------------------------------------------------------------
 
     def start(self, place: Place) -> None:
-        job = Job(number=place.number, options=self.options, source=place.source, ledger=place.memory, told=self.told,
-                  lock=self.lock,
-                  output=self.live.output, stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
-                  grace_seconds=self.live.grace_seconds, log_level=self.live.log_level)
-        place.process = subprocess.Popen(
-            [sys.executable, "-m", "sensor.live.worker"], stdin=subprocess.PIPE,
-            pass_fds=(*(one.fileno() for one in place.sockets), place.memory, self.told, self.lock))
-        assert place.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), place.process.stdin as pipe:
-            pipe.write(msgspec.json.encode(job))
+        job = Job(number=place.number, worker=self.pristine, source=place.source, sockets=place.sockets,
+                  ledger=place.ledger, lock=place.lock, output=self.live.output, format=self.options.format,
+                  stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
+                  grace_seconds=self.live.grace_seconds)
+        place.process = processes.spawn(lambda: work(job))
         place.began = time.monotonic()
 
     def look_after_workers(self) -> None:
         now = time.monotonic()
         for place in self.places:
-            if place.process is not None and (code := place.process.poll()) is not None:
-                place.process = None
-                self.take_end(place, code, now)
+            if place.process is not None:
+                ended, status = os.waitpid(place.process, os.WNOHANG)
+                if ended:
+                    place.process = None
+                    self.take_end(place, os.waitstatus_to_exitcode(status), now)
             if place.process is None and self.stop_by is None and now >= place.again_at:
                 self.start(place)
         if self.stop_by is not None and now > self.stop_by:
             self.kill()
 
     def take_end(self, place: Place, code: int, now: float) -> None:
-        """A worker has ended.  One that failed for a reason it knows ends all; one that died is replaced."""
+        """A worker has ended.  One that failed for a reason it knows ends all; another is replaced."""
+        fcntl.flock(place.lock, fcntl.LOCK_UN)         # it may have died with it
         if self.stop_by is not None:
             self.code = self.code or (1 if code else 0)
-            return
-        if code >= 0:
-            self.code = code or 1
-            if code not in (1, 2, OUTPUT_CLOSED):
-                LOG.error("worker %d has ended with exit code %d", place.number, code)
+        elif code in (KNOWN_TROUBLE, OUTPUT_CLOSED):
+            self.code = code if code == OUTPUT_CLOSED else 1
             self.stop()
-            return
-        place.wait = 0.0 if now - place.began > SHORT_LIFE else min(max(0.2, 2 * place.wait), LONGEST_WAIT)
-        place.again_at = now + place.wait
-        LOG.error("worker %d was ended by signal %d; another takes its place", place.number, -code)
+        else:
+            place.wait = 0.0 if now - place.began > SHORT_LIFE else min(max(0.2, 2 * place.wait), LONGEST_WAIT)
+            place.again_at = now + place.wait
+            LOG.error("worker %d has ended with %s; another takes its place", place.number,
+                      f"exit code {code}" if code >= 0 else f"signal {-code}")

@@ -1,8 +1,6 @@
-"""A live worker: one process, one ring or socket, one pipeline.  The supervisor starts it and tells it its job."""
+"""A live worker: one process, a fork of the supervisor, with one ring or its sockets and one pipeline."""
 import contextlib
-import ctypes
 import logging
-import mmap
 import os
 import select
 import signal
@@ -10,34 +8,26 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import msgspec
-
-from cext.ledger import Ledger
-from cext.told import Told
-from sensor import log
-from sensor.engine import build
 from sensor.errors import SensorError
-from sensor.live.inlet import Inlet, RingInlet, SocketInlet
-from sensor.live.job import OUTPUT_CLOSED, Job, RingJob
+from sensor.live import processes
+from sensor.live.inlet import open_inlet
+from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job
 from sensor.live.outlet import Outlet
 from sensor.sinks import DirectorySink, Sink, StreamSink
 
 LOG = logging.getLogger("cloudmri.live")
 POLL_MS = 100
 BEHIND = 1_000_000_000             # ns that the packets' time is behind the clock on a silent link
-PR_SET_PDEATHSIG = 1
 
 
 class LiveWorker:
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.worker = build(job.options, Told(mmap.mmap(job.told, 0)))
-        ledger = Ledger(mmap.mmap(job.ledger, 0))
-        self.inlet: Inlet = RingInlet(job.source, ledger) if isinstance(job.source, RingJob) else (
-            SocketInlet(job.source, ledger))
-        self.worker.attach(self.inlet.source, ledger)
+        self.worker = job.worker
+        self.inlet = open_inlet(job)
+        self.worker.attach(self.inlet.source, job.ledger)
         self.outlet = Outlet(open_sink(job), job.lock)
         self.stop_by: float | None = None
         self.asked_for_stats = False
@@ -46,7 +36,7 @@ class LiveWorker:
     def run(self) -> int:
         """Until it is told to stop, and the ring is empty, or the output is gone.  The exit code."""
         poll = select.poll()
-        for one in self.inlet.sockets:
+        for one in self.job.sockets:
             poll.register(one, select.POLLIN)
         while self.outlet.trouble is None:
             more = self.worker.run(self.inlet.source)
@@ -70,7 +60,7 @@ class LiveWorker:
 
     def look_for_trouble(self) -> None:
         """An interface that went down says so once."""
-        for one in self.inlet.sockets:
+        for one in self.job.sockets:
             if error := one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 LOG.warning("the capture says: %s; going on", os.strerror(error))
 
@@ -93,13 +83,13 @@ class LiveWorker:
         self.worker.settle()
         if not self.outlet.close(self.job.grace_seconds):
             LOG.error("the output did not take the last records within %g seconds", self.job.grace_seconds)
-            return 1
+            return KNOWN_TROUBLE
         if self.outlet.trouble is None:
             return 0
         if isinstance(self.outlet.trouble, BrokenPipeError):
             return OUTPUT_CLOSED
         LOG.error("%s", self.outlet.trouble)
-        return 1
+        return KNOWN_TROUBLE
 
     # ---- signals ---------------------------------------------------------------------------------------------------
 
@@ -119,28 +109,26 @@ class LiveWorker:
 def open_sink(job: Job) -> Sink:
     if job.output == "-":
         return StreamSink(sys.stdout.buffer)
-    return DirectorySink(Path(job.output), job.options.format, append=True)
+    return DirectorySink(Path(job.output), job.format, append=True)
 
 
-def main() -> int:
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    log.start(job.log_level)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)      # no worker without its supervisor
+def work(job: Job) -> NoReturn:
+    """The whole life of the process."""
+    processes.become(f"worker {job.number}")
+    code = KNOWN_TROUBLE
     try:
         worker = LiveWorker(job)
+        for number, handler in ((signal.SIGTERM, worker.stop), (signal.SIGHUP, worker.reopen),
+                                (signal.SIGUSR1, worker.ask_for_stats), (signal.SIGINT, signal.SIG_IGN),
+                                (signal.SIGPIPE, signal.SIG_IGN)):
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())             # what came before is looked at now
+        code = worker.run()
     except SensorError as error:
         LOG.error("%s", error)
-        return error.exit_code
-    for number, handler in ((signal.SIGTERM, worker.stop), (signal.SIGHUP, worker.reopen),
-                            (signal.SIGUSR1, worker.ask_for_stats), (signal.SIGINT, signal.SIG_IGN),
-                            (signal.SIGPIPE, signal.SIG_IGN)):
-        signal.signal(number, handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())     # what came before is looked at now
-    code = worker.run()
+    except BaseException:
+        LOG.exception("worker %d failed", job.number)
+        code = processes.FAILED
     with contextlib.suppress(OSError):
-        sys.stdout.close()
-    return code
-
-
-if __name__ == "__main__":
-    os._exit(main())               # a thread may still wait for a reader that never reads
+        sys.stdout.flush()
+    os._exit(code)                 # a thread may still wait for a reader that never reads

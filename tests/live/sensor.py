@@ -54,7 +54,21 @@ class Live:
     def workers(self) -> list[int]:
         """Process ids of the workers."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in found.split()]
+        return [int(pid) for pid in found.split() if "worker" in named(int(pid))]
+
+
+def named(pid: int) -> str:
+    """What ps calls a process; nothing for one that has gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def status(pid: int) -> dict[str, str]:
+    """/proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import PATH
-from tests.live.sensor import Live, live
+from tests.live.sensor import Live, live, status
 from tests.live.wire import Wire, wire
 
 RING = "-i", Wire.ear
@@ -133,6 +134,29 @@ def test_when_nobody_reads_the_records_it_ends(cable: Wire) -> None:
     assert sensor.wait(20) == 141
 
 
+@pytest.mark.parametrize("way", [RING, SOCKET], ids=["ring", "socket"])
+def test_it_goes_on_without_any_right(cable: Wire, way: tuple[str, ...]) -> None:
+    """Also those who replace a worker; what it writes belongs to the user it has become."""
+    with live(cable, f"rights{way[0]}", *way, "--user", "nobody") as sensor:
+        os.kill(sensor.workers()[0], signal.SIGKILL)
+        cable.send_all(100)
+        sensor.wait(lambda: len(sensor.workers()) == 1)
+        nobody = pwd.getpwnam("nobody")
+        for pid in (sensor.process.pid, *sensor.workers()):
+            said = status(pid)
+            assert set(said["Uid"].split()) == {str(nobody.pw_uid)} and set(said["Gid"].split()) == {str(nobody.pw_gid)}
+            assert not said["Groups"].strip()
+            assert all(int(said[kind], 16) == 0 for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb"))
+            assert said["NoNewPrivs"] == "1"
+        settled(sensor)
+    assert sensor.of("conn") and (sensor.folder / "conn.log").stat().st_uid == nobody.pw_uid
+
+
+def test_root_may_stay_root(cable: Wire) -> None:
+    with live(cable, "root", *RING, "--stay-root") as sensor:
+        assert status(sensor.workers()[0])["Uid"].split()[0] == "0"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -142,6 +166,9 @@ def test_when_nobody_reads_the_records_it_ends(cable: Wire) -> None:
         (["--listen", "tcp://0.0.0.0:4789"], "--listen is udp://ADDRESS:PORT"),
         (["--listen", "udp://10.99.99.99:4789"], "cannot listen on 10.99.99.99:4789"),
         ([], "say where packets come from"),
+        (["-i", "t0", "--user", "nosuchuser"], "there is no user 'nosuchuser'"),
+        (["-i", "t0", "--user", "root"], "root is root; choose another with --user, or --stay-root"),
+        (["-i", "t0", "--filter", "nonsense words"], "see the manual page pcap-filter(7)"),
         (["-i", "t0", "--output", "/proc/nowhere"], "cannot write to /proc/nowhere"),
         (["-i", "t0", "--only", "htp"], "did you mean 'http'"),
     ],

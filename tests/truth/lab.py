@@ -83,7 +83,8 @@ class Lab:
             ("client", "c0", CLIENT), ("server", "s0", SERVER), ("server", "m0", MIRRORED),
             ("sensor", "x0", SENSOR),
         ):  # fmt: skip
-            self.run("ip", "netns", "exec", hosts[host], "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+            self.run("ip", "netns", "exec", hosts[host], "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
+                     "net.ipv6.conf.default.disable_ipv6=1")  # fmt: skip
             self.run("ip", "-n", hosts[host], "addr", "add", f"{address}/24", "dev", device)
             if device in ("m0", "x0"):
                 self.run("ip", "-n", hosts[host], "link", "set", device, "mtu", "9001")
