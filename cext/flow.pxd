@@ -121,7 +121,7 @@ cdef class FlowTable:
     cdef uint32_t mask
     cdef uint32_t chunk_count
     cdef uint32_t most             # flows at a time
-    cdef uint32_t count
+    cdef uint64_t count
     cdef uint32_t free_list
     cdef uint32_t wheel[WHEEL_SLOTS]
     cdef int64_t wheel_at          # slot number up to which all was looked at

@@ -37,6 +37,7 @@ cdef struct Book:
     uint64_t turn                  # the page that counts is turn & 1
     uint64_t opened                # number of the block in hand, or of the last
     uint64_t opened_frames         # frames in it
+    uint64_t replaced              # times that a worker took the place of another: the owner writes it
     uint64_t beat                  # when the worker was last seen to move: ns of the monotonic clock
     Page pages[2]
     mmsghdr messages[MOST_MESSAGES]  # of a socket: the kernel itself writes here what it has handed over

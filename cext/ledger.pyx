@@ -76,6 +76,15 @@ cdef class Ledger:
         return sum(1 for i in range(MOST_MESSAGES) if self.book.messages[i].msg_len != NOT_RECEIVED)
 
     @property
+    def replaced(self):
+        """Times that a worker took the place of another."""
+        return load64(&self.book.replaced)
+
+    @replaced.setter
+    def replaced(self, value):
+        store64(&self.book.replaced, value)
+
+    @property
     def beaten(self):
         """When the worker was last seen to move: ns of the monotonic clock, 0 for never."""
         return load64(&self.book.beat)

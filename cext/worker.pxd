@@ -36,6 +36,9 @@ cdef class Worker:
     cdef uint64_t refused
     cdef uint64_t lost             # stays 0: what a worker lost, the one that replaces it adds to its base
     cdef public uint64_t unwritten  # records that the owner could not get rid of
+    cdef public uint64_t backlog   # bytes of records that the owner keeps
+    cdef uint64_t memory_held
+    cdef readonly tuple names      # of the counters, in the order of the ledger
     cdef FrameSource source        # whose counters are counted
     cdef Ledger ledger             # live: where they are booked; else None
     cdef uint64_t base[MOST_COUNTERS]          # what was counted before this worker

@@ -8,12 +8,14 @@ from cext.writer import Writer
 
 COUNTERS: tuple[tuple[str, str], ...]
 LIVE_COUNTERS: tuple[tuple[str, str], ...]
-NAMES: tuple[str, ...]
+GAUGES: tuple[tuple[str, str], ...]
 
 class Worker:
     decap: Decap
     writer: Writer
     unwritten: int
+    backlog: int
+    names: tuple[str, ...]
     def __init__(
         self,
         decap: Decap,

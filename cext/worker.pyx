@@ -58,8 +58,13 @@ LIVE_COUNTERS = (
     ("lost_in_crash", "Live: packets in the hand of a worker that died."),
     ("records_unwritten", "Live: records given up because the output did not take them in time."),
 )
-MOMENTARY = {"flows_peak", "envelopes"}    # what a worker that replaces another begins anew
-NAMES = tuple(name for name, _ in COUNTERS + LIVE_COUNTERS)
+GAUGES = (                         # booked, but in no record
+    ("flows_open", "Flows tracked now."),
+    ("memory_bytes", "Bytes held for flows now, by reassembly, carries, drafts and parsers."),
+    ("backlog_bytes", "Bytes of records that wait for the output now."),
+)
+MOMENTARY = {"flows_peak", "envelopes"} | {name for name, _ in GAUGES}     # a worker that replaces another has its own
+STATS_NAMES = tuple(name for name, _ in COUNTERS + LIVE_COUNTERS)
 for name, doc in COUNTERS + LIVE_COUNTERS:
     STATS.count(name, doc)
 cdef int WORKER = STATS.count("worker", "Live: number of the worker whose counters these are, from 0.")
@@ -98,12 +103,10 @@ cdef class Worker:
         self.find_places(source)
         self.ledger = source.ledger = ledger
         lost = ledger.lost
-        for i, value in enumerate(ledger.read(len(NAMES))):
-            self.base[i] = 0 if NAMES[i] in MOMENTARY else value
-            if NAMES[i] == "lost_in_crash":
-                self.base[i] += lost
-            if NAMES[i] == "kernel_drops" and source.counts_on:
-                self.base[i] = 0
+        for i, (name, value) in enumerate(zip(self.names, ledger.read(len(self.names)))):
+            if name in MOMENTARY or (name == "kernel_drops" and source.counts_on):
+                value = 0
+            self.base[i] = value + (lost if name == "lost_in_crash" else 0)
         self.book(source)
 
     def run(self, FrameSource source, Time limit=<Time>1 << 62):
@@ -127,12 +130,11 @@ cdef class Worker:
         self.book(self.source)
 
     def tick(self, Time now):
-        """Live: time goes on where no packet comes.  Nothing is later than ``now`` any more."""
+        """Live, between blocks: time goes on where no packet comes.  Nothing is later than ``now`` any more."""
         with nogil:
             self.flows.advance(now)
             self.expire()
-            if self.ledger is not None:
-                self.ledger.beat()
+            self.book(self.source)
 
     def finish_all(self):
         """Ends all flows: the run is over."""
@@ -160,7 +162,7 @@ cdef class Worker:
         """All counters by name, as the stats record has them; those of the kernel only live."""
         cdef int i
         self.refused = owned_refused() - self.refused_before
-        names = NAMES if self.ledger is not None else NAMES[:len(COUNTERS)]
+        names = STATS_NAMES if self.ledger is not None else STATS_NAMES[:len(COUNTERS)]
         return {name: self.base[i] + self.places[i][0] for i, name in enumerate(names)}
 
     cdef void book(self, FrameSource source) noexcept nogil:
@@ -168,6 +170,7 @@ cdef class Worker:
         cdef Page* page = self.ledger.next_page()
         cdef int i
         self.refused = owned_refused() - self.refused_before
+        self.memory_held = self.streams.held + self.dispatch.carried + draft_bytes() + owned_bytes()
         for i in range(self.place_count):
             page.values[i] = self.base[i] + self.places[i][0]
         self.ledger.turn_page(source.block)
@@ -191,9 +194,14 @@ cdef class Worker:
             "envelopes": <size_t>&self.decap.envelope_count, "kernel_packets": <size_t>&source.kernel_packets,
             "kernel_drops": <size_t>&source.kernel_drops, "ring_freezes": <size_t>&source.freezes,
             "lost_in_crash": <size_t>&self.lost,
-            "records_unwritten": <size_t>&self.unwritten}
-        self.source, self.place_count = source, len(NAMES)
-        for i, name in enumerate(NAMES):
+            "records_unwritten": <size_t>&self.unwritten, "flows_open": <size_t>&self.flows.count,
+            "memory_bytes": <size_t>&self.memory_held, "backlog_bytes": <size_t>&self.backlog} | {
+            f"records_{kind}": <size_t>&self.writer.records[i] for i, kind in enumerate(Schema.registry)}
+        self.names = (*STATS_NAMES, *(name for name, _ in GAUGES), *(f"records_{kind}" for kind in Schema.registry))
+        if len(self.names) > MOST_COUNTERS:
+            raise ValueError(f"at most {MOST_COUNTERS} counters")
+        self.source, self.place_count = source, len(self.names)
+        for i, name in enumerate(self.names):
             self.places[i] = <const uint64_t*><size_t>places[name]
 
     def memory(self):

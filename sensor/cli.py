@@ -133,33 +133,48 @@ def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool
               help="How long a packet may wait in the ring for others.")
 @click.option("--stats-interval", default=60.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
               help="How often a stats record is written.")
+@click.option("--metrics-listen", default="127.0.0.1:9479", show_default=True, metavar="HOST:PORT|none",
+              help="Where /metrics (Prometheus) and /readyz are.")
+@click.option("--health-listen", default="none", show_default=True, metavar="HOST:PORT|none",
+              help="Where a bare /healthz is, for load balancers in front of several sensors.")
+@click.option("--health-drops", default=5.0, show_default=True, type=click.FloatRange(0, 100), metavar="PERCENT",
+              help="Packets of a minute that the kernel may drop while the sensor is healthy.")
 @click.option("--user", default="nobody", show_default=True, metavar="NAME",
               help="Whom root goes on as, once all is open; without any capability.")
 @click.option("--stay-root", is_flag=True, help="Go on as root.")
 @click.option("--grace", default=10.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
               help="How long the end may take: the ring is read, flows are closed, records are written.")
 @record_options
-def live(interface: str | None, listen: tuple[str, ...], receive_buffer: int, workers: str, plain: bool,
-         no_promiscuous: bool, ring_size: int, block_timeout: int, stats_interval: float, grace: float,
-         user: str, stay_root: bool, output: str, log_level: Any, debug: bool, **said: Any) -> None:
+def live(output: str, log_level: str, debug: bool, **said: Any) -> None:
     """Turn mirrored packets into records as they arrive, until SIGTERM or Ctrl-C.
 
     SIGHUP opens the files of --output anew, SIGUSR1 writes a stats record of each worker.
     """
     from sensor.live.supervisor import LiveOptions, Supervisor
     log.start(log_level)
-    options = options_from(output=output, **said)
     with told(debug):
-        refuse_terminal(options.format, output)
-        if bool(interface) == bool(listen):
-            raise UsageError("say where packets come from: --interface NAME, or --listen udp://0.0.0.0:4789")
         wishes = LiveOptions(
-            interface=interface, listen=listen, workers=workers_from(workers), plain=plain,
-            promiscuous=not no_promiscuous, ring_bytes=ring_size << 20, block_ms=block_timeout,
-            buffer_bytes=receive_buffer << 20, output=output, stats_seconds=stats_interval, grace_seconds=grace,
-            user=None if stay_root else user)
+            interface=said.pop("interface"), listen=said.pop("listen"), workers=workers_from(said.pop("workers")),
+            plain=said.pop("plain"), promiscuous=not said.pop("no_promiscuous"),
+            ring_bytes=said.pop("ring_size") << 20, buffer_bytes=said.pop("receive_buffer") << 20,
+            block_ms=said.pop("block_timeout"), stats_seconds=said.pop("stats_interval"), output=output,
+            grace_seconds=said.pop("grace"), metrics=address_from(said.pop("metrics_listen")),
+            health=address_from(said.pop("health_listen")), drop_limit=said.pop("health_drops") / 100,
+            user=user_from(said.pop("user"), said.pop("stay_root")))
+        options = options_from(output=output, **said)
+        refuse_terminal(options.format, output)
+        if bool(wishes.interface) == bool(wishes.listen):
+            raise UsageError("say where packets come from: --interface NAME, or --listen udp://0.0.0.0:4789")
         code = Supervisor(wishes, options).run()
     sys.exit(code)
+
+
+def address_from(text: str) -> str | None:
+    return None if text == "none" else text
+
+
+def user_from(name: str, stay_root: bool) -> str | None:
+    return None if stay_root else name
 
 
 def workers_from(text: str) -> int:

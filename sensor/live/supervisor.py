@@ -15,10 +15,9 @@ from pathlib import Path
 import msgspec
 
 from cext import ledger, told
-from cext.worker import NAMES
 from sensor.engine import Options, build
 from sensor.errors import LiveError
-from sensor.live import processes, rings, sockets
+from sensor.live import pages, processes, rings, sockets
 from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJob
 from sensor.live.worker import work
 from sensor.protocols import import_all
@@ -43,6 +42,9 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     output: str = "-"
     stats_seconds: float = 60
     grace_seconds: float = 10
+    metrics: str | None = None     # HOST:PORT of /metrics and /readyz
+    health: str | None = None      # HOST:PORT of /healthz
+    drop_limit: float = 0.05       # of packets that the kernel may drop while the sensor is well
     user: str | None = "nobody"    # whom root goes on as; None: root stays root
 
 
@@ -55,9 +57,6 @@ class Place:
         self.lock = -1
         self.process: int | None = None
         self.began = self.again_at = self.wait = 0.0
-
-    def counters(self) -> dict[str, int]:
-        return dict(zip(NAMES, self.ledger.read(len(NAMES)), strict=True))
 
 
 def shared(size: int) -> mmap.mmap:
@@ -77,6 +76,8 @@ class Supervisor:
         for place in self.places:      # a lock belongs to an opening, not to a file
             place.lock = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)
         self.make_folder()
+        self.pages = [pages.open_page(address) if address else None for address in (live.metrics, live.health)]
+        self.page_process = 0
         if live.user is not None:
             import_all()           # later it may not be readable
             processes.give_up_rights(live.user)
@@ -120,6 +121,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         for place in self.places:
             self.start(place)
+        self.start_pages()
         LOG.info("listening on %s with %d worker%s", self.live.interface or ", ".join(self.live.listen),
                  self.workers, "" if self.workers == 1 else "s")
         while any(place.process for place in self.places) or self.stop_by is None:
@@ -170,8 +172,17 @@ class Supervisor:
         place.process = processes.spawn(lambda: work(job))
         place.began = time.monotonic()
 
+    def start_pages(self) -> None:
+        if any(self.pages):
+            ledgers = [place.ledger for place in self.places]
+            self.page_process = processes.spawn(
+                lambda: pages.serve(self.pages, ledgers, self.pristine.names, self.live.drop_limit))
+
     def look_after_workers(self) -> None:
         now = time.monotonic()
+        if self.page_process and self.stop_by is None and os.waitpid(self.page_process, os.WNOHANG)[0]:
+            LOG.error("the process of the HTTP pages has ended; another takes its place")
+            self.start_pages()
         for place in self.places:
             if place.process is not None:
                 ended, status = os.waitpid(place.process, os.WNOHANG)
@@ -192,6 +203,7 @@ class Supervisor:
             self.code = code if code == OUTPUT_CLOSED else 1
             self.stop()
         else:
+            place.ledger.replaced += 1
             place.wait = 0.0 if now - place.began > SHORT_LIFE else min(max(0.2, 2 * place.wait), LONGEST_WAIT)
             place.again_at = now + place.wait
             LOG.error("worker %d has ended with %s; another takes its place", place.number,

@@ -67,7 +67,7 @@ class LiveWorker:
     def emit(self) -> None:
         for kind, data in self.worker.writer.drain():
             self.outlet.put(kind, data)
-        self.worker.unwritten = self.outlet.given_up
+        self.worker.unwritten, self.worker.backlog = self.outlet.given_up, self.outlet.backlog
 
     def write_stats(self) -> None:
         self.asked_for_stats = False

@@ -20,7 +20,8 @@ class Live:
     def __init__(self, lab: Lab, name: str, words: list[str]) -> None:
         self.folder = lab.work / name
         self.log = lab.work / f"{name}.log"
-        command = [sys.executable, "-m", "sensor", "live", "--output", str(self.folder), *words]
+        pages = [] if "--metrics-listen" in words else ["--metrics-listen", "none"]  # several run side by side
+        command = [sys.executable, "-m", "sensor", "live", "--output", str(self.folder), *pages, *words]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 lab.inside(lab.listener, command), stderr=log, env=os.environ | {"PATH": PATH}
@@ -51,10 +52,13 @@ class Live:
         last = {record["worker"]: record[name] for record in self.of("stats")}
         return int(sum(last.values()))
 
+    def children(self) -> list[int]:
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+
     def workers(self) -> list[int]:
         """Process ids of the workers."""
-        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in found.split() if "worker" in named(int(pid))]
+        return [pid for pid in self.children() if "worker" in named(pid)]
 
 
 def named(pid: int) -> str:

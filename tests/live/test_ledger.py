@@ -5,7 +5,7 @@ import pytest
 from cext.decap import Decap
 from cext.ledger import SIZE, Ledger
 from cext.pcap import Capture
-from cext.worker import NAMES, Worker
+from cext.worker import Worker
 from cext.writer import Writer
 from sensor.tenants import Tenants
 from tests.builders import connection, pcap
@@ -31,10 +31,10 @@ def test_a_worker_goes_on_from_what_the_one_before_has_booked() -> None:
         made.attach(Capture(), Ledger(book))
         read(made, 10)
         assert made.counters()["packets"] == so_far
-        before = dict(zip(NAMES, Ledger(book).read(len(NAMES)), strict=True))
+        before = dict(zip(made.names, Ledger(book).read(len(made.names)), strict=True))
         assert before["packets"] == so_far - 10  # nothing is true before it is booked
         made.settle()
-        after = dict(zip(NAMES, Ledger(book).read(len(NAMES)), strict=True))
+        after = dict(zip(made.names, Ledger(book).read(len(made.names)), strict=True))
         assert (after["packets"], after["flow_packets"], after["lost_in_crash"]) == (so_far, so_far, 0)
     assert Ledger(book).beaten > 0
 

@@ -44,7 +44,7 @@ class Wire(Lab):
 
 @contextlib.contextmanager
 def wire() -> Iterator[Wire]:
-    need_lab()
+    need_lab("curl")
     with workshop() as work:
         made = Wire(work)
         with made:
