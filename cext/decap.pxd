@@ -17,6 +17,7 @@ cdef enum Layer:
 cdef enum:
     MOST_STEPS = 32                # layers of any kind in one frame
     MOST_PORTS = 8
+    MOST_ENVELOPES = 65536
 
 
 cdef struct Step:                  # for --explain: what the walk met, and where

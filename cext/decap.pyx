@@ -47,7 +47,6 @@ LAYER_NAMES = ("ethernet", "ethertype", "ip", "transport", "vxlan", "geneve", "g
                "erspan", "finished", "dropped")
 
 cdef enum:
-    MOST_ENVELOPES = 65536
     ENVELOPE_BUCKETS = 131072
     EMPTY = 0xffffffff
 

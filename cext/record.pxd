@@ -14,7 +14,7 @@ cdef enum:
     DRAFT_INLINE = 1000            # bytes a draft keeps before it asks for more memory
 
 cdef enum Kind:
-    TIME, INTERVAL, COUNT, INT, BOOL, TEXT, ADDR, PORT, TEXTS, COUNTS
+    TIME, INTERVAL, REAL, COUNT, INT, BOOL, TEXT, ADDR, PORT, TEXTS, COUNTS
 
 
 cdef struct Field:

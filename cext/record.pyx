@@ -15,7 +15,8 @@ from libc.string cimport memcpy, strlen
 cdef enum:
     FIRST_ITEMS = 8                # room of a vector when it begins
 
-KINDS = ("time", "interval", "count", "int", "bool", "text", "addr", "port", "vector of text", "vector of count")
+KINDS = ("time", "interval", "real", "count", "int", "bool", "text", "addr", "port", "vector of text",
+         "vector of count")
 
 cdef uint64_t kept = 0             # bytes that drafts hold, for the process's memory budget
 
@@ -85,6 +86,10 @@ cdef class Schema:
 
     def interval(self, str name, str doc, *, bint secret=False, str source=""):
         return self.declare(INTERVAL, name, doc, 0, secret, source)
+
+    def real(self, str name, str doc, *, bint secret=False, str source=""):
+        """A number with six decimals; put in units of 10⁻⁹, as an interval is."""
+        return self.declare(REAL, name, doc, 0, secret, source)
 
     def count(self, str name, str doc, *, bint secret=False, str source=""):
         return self.declare(COUNT, name, doc, 0, secret, source)

@@ -5,7 +5,7 @@ The keys were built when the fields were declared.  Secret fields are left out h
 from libc.stdint cimport int64_t, uint64_t
 
 from cext.buffer cimport WIDE, append, append_byte, append_wide, reserve
-from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TIME, Field, Slot
+from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, REAL, TEXT, TIME, Field, Slot
 from cext.text cimport LONGEST_ADDR, LONGEST_NUMBER, put_address, put_decimal, put_json_text, put_seconds, whole_text
 from cext.types cimport Addr, Span
 from cext.wire cimport lowest_bit
@@ -57,7 +57,7 @@ cdef bint put_value(Buffer* out, const Field* field, Record* r, int i) noexcept 
         at = put_address(at + 1, <const Addr*>slot.p)
         at[0] = c'"'
         at += 1
-    elif field.kind == TIME or field.kind == INTERVAL:
+    elif field.kind == TIME or field.kind == INTERVAL or field.kind == REAL:
         at = put_seconds(at, <int64_t>slot.number)
     elif field.kind == BOOL:
         append(out, b"true" if slot.number else b"false", 4 if slot.number else 5)

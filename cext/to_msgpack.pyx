@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from cext.buffer cimport WIDE, append, append_byte, append_wide, reserve
-from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, TEXT, TIME, Field, Slot
+from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, REAL, TEXT, TIME, Field, Slot
 from cext.text cimport LONGEST_ADDR, put_address, put_text_rule, whole_text
 from cext.types cimport Addr, Span
 
@@ -101,7 +101,7 @@ cdef bint put_value(Buffer* out, const Field* field, Record* r, int i) noexcept 
         else:
             put_head(out, STR8, size, 1)
         append(out, text, size)
-    elif field.kind == TIME or field.kind == INTERVAL:
+    elif field.kind == TIME or field.kind == INTERVAL or field.kind == REAL:
         put_float(out, <double>(<int64_t>slot.number // 1000) / 1e6)
     elif field.kind == BOOL:
         append_byte(out, TRUE if slot.number else FALSE)

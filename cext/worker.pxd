@@ -9,6 +9,7 @@ from cext.flow cimport Flow, FlowTable
 from cext.ledger cimport MOST_COUNTERS, Ledger, Page
 from cext.packet cimport BATCH, Frame, Packet
 from cext.parser cimport Reason
+from cext.sessions cimport Sessions
 from cext.source cimport FrameSource
 from cext.stream cimport Streams
 from cext.types cimport Time
@@ -22,6 +23,7 @@ cdef class Worker:
     cdef Streams streams
     cdef Dispatch dispatch
     cdef ConnLog conns
+    cdef Sessions sessions
     cdef Filter filter
     cdef uint8_t server_ports[2][8192]   # by is_udp: bit set of the ports that servers use
     cdef Time begin

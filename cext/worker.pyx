@@ -6,12 +6,12 @@ the first to the second.  Time comes from the packets, never from the clock, so 
 
 from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME
 from cext.decap import DROP_NAMES
-from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, note_once
+from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
 from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
 from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
 from cext.owned cimport owned_bytes, owned_refused
 from cext.record cimport Record, Schema, clear, draft_bytes, put_number
-from cext.tcp cimport Turn, begins_anew, locate, take_turn
+from cext.tcp cimport Turn, begins_anew, clean, locate, take_turn
 from cext.types cimport SECOND
 
 cdef enum:
@@ -83,6 +83,7 @@ cdef class Worker:
         self.dispatch = Dispatch(writer, protocols)
         self.streams = Streams(self.dispatch, window=reorder_window)
         self.conns = ConnLog(writer)
+        self.sessions = Sessions()
         self.begin = 0 if begin is None else begin
         self.end = NEVER if end is None else end
         self.first_time = -1
@@ -147,7 +148,8 @@ cdef class Worker:
                 self.finish(f, SHUTDOWN)
 
     def log_stats(self, Time now=0, worker=None):
-        """Writes a stats record, of the packets' time or a later one; live with the worker's number."""
+        """Writes a stats record, of the packets' time or a later one; live with the worker's number, and with records
+        of the mirror sessions."""
         cdef Record r
         cdef int slot
         clear(&r)
@@ -156,6 +158,7 @@ cdef class Worker:
             put_number(&r, slot, value)
         if worker is not None:
             put_number(&r, WORKER, worker)
+            self.sessions.write(self.writer, self.decap.envelope_count, r.ts, worker)
         self.writer.write_alone(&STATS.layout, &r)
 
     def counters(self):
@@ -267,6 +270,7 @@ cdef class Worker:
         if p.ts >= f.report:
             self.report(f, p.ts)
         self.flow_packets += 1
+        self.sessions.see(p)
         if self.is_twin(f, p, is_orig):
             self.take_twin(f, p, is_orig)
             return
@@ -341,9 +345,13 @@ cdef class Worker:
 
     cdef void take_tcp(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         cdef Turn turn
+        cdef Side* peer = &f.side[not is_orig]
+        cdef uint64_t acked = peer.acked, seen = peer.last
         if f.side[0].waits or f.side[1].waits:
             self.streams.look_at_the_clock(f, p.ts)
         take_turn(f, p, is_orig, &turn)
+        if turn.acks > acked and acked and clean(f):
+            self.sessions.acknowledge(p.envelope, acked, seen, turn.acks)
         self.streams.push(f, &turn, p)
         if turn.closing:
             f.lingers = True

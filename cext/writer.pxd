@@ -53,7 +53,11 @@ cdef class Writer(Sink):
 
     cdef void put(self, Flow* f, const Layout* layout, Record* r) noexcept nogil
     cdef Buffer identity(self, Flow* f, uint32_t* count) noexcept nogil
-    cdef bint render(self, Flow* f, uint32_t* count) noexcept nogil
+    cdef void encode(self, const Layout* layout, Record* r, const Buffer* identity, uint32_t count) noexcept nogil
+    cdef void write_of_envelope(self, uint32_t envelope, const Layout* layout, Record* r) noexcept nogil
+    cdef bint render_flow(self, Flow* f, uint32_t* count) noexcept nogil
+    cdef bint render(self, Record* r, uint32_t* count) noexcept nogil
+    cdef void put_envelope(self, Record* r, uint32_t number, uint8_t* hex) noexcept nogil
     cdef void uid(self, const Flow* f, uint8_t* text) noexcept nogil
     cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil
     cdef bint count_weird(self, const char* name) noexcept with gil

@@ -5,6 +5,7 @@ from cext.record import FieldDoc
 from cext.told import Told
 
 IDENTITY_FIELDS: list[FieldDoc]
+ENVELOPE_FIELDS: set[str]
 
 class Writer:
     def __init__(

@@ -49,6 +49,7 @@ cdef int TUNNEL_VNI = IDENTITY.count("tunnel_vni", "VXLAN or GENEVE network iden
                                      source="RFC 7348, 5; RFC 8926, 3.4")
 
 IDENTITY_FIELDS = IDENTITY.fields
+ENVELOPE_FIELDS = {field.name for field in IDENTITY.fields[VXLAN_VNI:TUNNEL_DEPTH]}
 
 cdef Schema WEIRD = Schema("weird", "Odd enough to tell: legal or not, the flow went on.")
 cdef int WEIRD_NAME = WEIRD.text("name", "What was odd, in snake_case.")
@@ -171,35 +172,41 @@ cdef class Writer(Sink):
 
     cdef void put(self, Flow* f, const Layout* layout, Record* r) noexcept nogil:
         """One record of a flow."""
-        cdef Buffer* out = &self.buffers[layout.id if self.by_kind else 0]
         cdef Buffer identity
         cdef uint32_t count = 0
+        if not (self.wanted >> layout.id) & 1:
+            return
+        identity = self.identity(f, &count)
+        self.encode(layout, r, &identity, count)
+
+    cdef void write_alone(self, const Layout* layout, Record* r) noexcept nogil:
+        """One record that belongs to no flow."""
+        self.scratch.n = 0
+        self.encode(layout, r, &self.scratch, 0)
+
+    cdef void write_of_envelope(self, uint32_t envelope, const Layout* layout, Record* r) noexcept nogil:
+        """One record of a mirror session."""
+        cdef uint8_t hex[64]
+        cdef Record identity
+        cdef uint32_t count = 0
+        clear(&identity)
+        self.put_envelope(&identity, envelope, hex)
+        if self.render(&identity, &count):
+            self.encode(layout, r, &self.scratch, count)
+
+    cdef void encode(self, const Layout* layout, Record* r, const Buffer* identity, uint32_t count) noexcept nogil:
+        """One record behind an encoded identity that has so many keys."""
+        cdef Buffer* out = &self.buffers[layout.id if self.by_kind else 0]
         cdef size_t before = out.n
         cdef bint done
         if not (self.wanted >> layout.id) & 1:
             return
-        identity = self.identity(f, &count)
         if self.msgpack:
-            done = msgpack_map(out, layout, r, &identity, count, self.secrets)
+            done = msgpack_map(out, layout, r, identity, count, self.secrets)
         else:
-            done = json_line(out, layout, r, &identity, self.secrets)
+            done = json_line(out, layout, r, identity, self.secrets)
         self.records[layout.id] += done
         self.lost += not done
-        self.pending += out.n - before
-
-    cdef void write_alone(self, const Layout* layout, Record* r) noexcept nogil:
-        """One record that belongs to no flow."""
-        cdef Buffer* out = &self.buffers[layout.id if self.by_kind else 0]
-        cdef Buffer nothing
-        cdef size_t before = out.n
-        if not (self.wanted >> layout.id) & 1:
-            return
-        nothing.p, nothing.n, nothing.room = self.scratch.p, 0, 0
-        if self.msgpack:
-            msgpack_map(out, layout, r, &nothing, 0, self.secrets)
-        else:
-            json_line(out, layout, r, &nothing, self.secrets)
-        self.records[layout.id] += 1
         self.pending += out.n - before
 
     cdef Buffer identity(self, Flow* f, uint32_t* count) noexcept nogil:
@@ -211,9 +218,7 @@ cdef class Writer(Sink):
             b.p, b.n, b.room = c.bytes, c.size, 0
             count[0] = c.count
             return b
-        self.scratch.n = 0
-        count[0] = 0
-        if not self.render(f, count):
+        if not self.render_flow(f, count):
             self.scratch.n = count[0] = 0
         if self.scratch.n <= CACHED_SIZE:
             memcpy(c.bytes, self.scratch.p, self.scratch.n)
@@ -222,8 +227,7 @@ cdef class Writer(Sink):
             c.size, c.count = <uint32_t>self.scratch.n, count[0]
         return self.scratch
 
-    cdef bint render(self, Flow* f, uint32_t* count) noexcept nogil:
-        cdef const Envelope* e = &self.decap.envelopes[f.envelope]
+    cdef bint render_flow(self, Flow* f, uint32_t* count) noexcept nogil:
         cdef uint8_t uid[UID_SIZE]
         cdef uint8_t hex[64]
         cdef Record r
@@ -234,28 +238,39 @@ cdef class Writer(Sink):
         put_number(&r, ORIG_P, f.orig_p)
         put_addr(&r, RESP_H, &f.resp_h)
         put_number(&r, RESP_P, f.resp_p)
-        if e.has & HAS_VXLAN:
-            put_number(&r, VXLAN_VNI, e.vxlan_vni)
-        if e.has & HAS_GENEVE:
-            put_number(&r, GENEVE_VNI, e.geneve_vni)
-        if e.has & HAS_VANTAGE:
-            put_addr(&r, VANTAGE, &e.vantage)
-        if e.has & HAS_GWLB:
-            put_text(&r, GWLB_ENDPOINT, hex_of(<const uint8_t*>&e.gwlb_endpoint, 8, hex, True))
-        if e.has & HAS_ATTACHMENT:
-            put_text(&r, GWLB_ATTACHMENT, hex_of(<const uint8_t*>&e.gwlb_attachment, 8, hex + 16, True))
-        if e.has & HAS_GCP:
-            put_number(&r, GCP_NETWORK, e.gcp_network)
-            put_text(&r, GCP_ENDPOINT, hex_of(e.gcp_endpoint.b, 16, hex + 32, False))
+        self.put_envelope(&r, f.envelope, hex)
         if f.tunnel_depth:
             put_number(&r, TUNNEL_DEPTH, f.tunnel_depth)
         if f.tunnel_vni:
             put_number(&r, TUNNEL_VNI, f.tunnel_vni)
-        if self.names_tenants:
-            self.put_tenant(&r, f.tenant)
+        return self.render(&r, count)
+
+    cdef bint render(self, Record* r, uint32_t* count) noexcept nogil:
+        """Encodes identity fields into scratch."""
+        self.scratch.n = 0
+        count[0] = 0
         if self.msgpack:
-            return msgpack_fields(&self.scratch, &IDENTITY.layout, &r, True, count)
-        return json_fields(&self.scratch, &IDENTITY.layout, &r, True)
+            return msgpack_fields(&self.scratch, &IDENTITY.layout, r, True, count)
+        return json_fields(&self.scratch, &IDENTITY.layout, r, True)
+
+    cdef void put_envelope(self, Record* r, uint32_t number, uint8_t* hex) noexcept nogil:
+        """What is known of where a packet was mirrored; ``hex``: 64 bytes of room."""
+        cdef const Envelope* e = &self.decap.envelopes[number]
+        if e.has & HAS_VXLAN:
+            put_number(r, VXLAN_VNI, e.vxlan_vni)
+        if e.has & HAS_GENEVE:
+            put_number(r, GENEVE_VNI, e.geneve_vni)
+        if e.has & HAS_VANTAGE:
+            put_addr(r, VANTAGE, &e.vantage)
+        if e.has & HAS_GWLB:
+            put_text(r, GWLB_ENDPOINT, hex_of(<const uint8_t*>&e.gwlb_endpoint, 8, hex, True))
+        if e.has & HAS_ATTACHMENT:
+            put_text(r, GWLB_ATTACHMENT, hex_of(<const uint8_t*>&e.gwlb_attachment, 8, hex + 16, True))
+        if e.has & HAS_GCP:
+            put_number(r, GCP_NETWORK, e.gcp_network)
+            put_text(r, GCP_ENDPOINT, hex_of(e.gcp_endpoint.b, 16, hex + 32, False))
+        if self.names_tenants:
+            self.put_tenant(r, self.decap.tenants[number])
 
     cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil:
         cdef bytes name, account, vpc

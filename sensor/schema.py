@@ -2,11 +2,12 @@
 from typing import Any
 
 from cext.record import FieldDoc, Schema
-from cext.writer import IDENTITY_FIELDS
+from cext.writer import ENVELOPE_FIELDS, IDENTITY_FIELDS
 
 JSON_TYPES: dict[str, dict[str, Any]] = {
     "time": {"type": "number"},
     "interval": {"type": "number"},
+    "real": {"type": "number"},
     "count": {"type": "integer", "minimum": 0},
     "int": {"type": "integer"},
     "bool": {"type": "boolean"},
@@ -21,11 +22,14 @@ COMMON = (FieldDoc("_path", "text", "Kind of the record.", 0, False, "Zeek"),
                    "packet times"))
 CUT = FieldDoc("_cut", "vector of text", "Fields that were longer than their maximum.", 0, False, "")
 WITHOUT_FLOW = ("stats", "x509")
+OF_SESSIONS = ("tunnel", "capture_loss")       # of a mirror session, which has an envelope, but no ends
 
 
 def all_fields(schema: Schema) -> list[FieldDoc]:
     """The fields of a line in the order of the line."""
     identity = [] if schema.name in WITHOUT_FLOW else IDENTITY_FIELDS
+    if schema.name in OF_SESSIONS:
+        identity = [field for field in IDENTITY_FIELDS if field.name in ENVELOPE_FIELDS]
     return [*COMMON, *identity, *schema.fields, CUT]
 
 
@@ -48,8 +52,8 @@ def json_schema(schema: Schema) -> dict[str, Any]:
         "description": schema.doc,
         "type": "object",
         "properties": properties,
-        "required": ["_path", "ts"] + ([] if schema.name in WITHOUT_FLOW else ["uid", "id.orig_h", "id.orig_p",
-                                                                               "id.resp_h", "id.resp_p"]),
+        "required": ["_path", "ts"] + ([] if schema.name in WITHOUT_FLOW + OF_SESSIONS else
+                                       ["uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"]),
         "additionalProperties": False,
     }
 
@@ -86,7 +90,8 @@ def manual(schemas: dict[str, Schema]) -> str:
         "Zeek, where the meaning is Zeek's; packets, packet times or content, where the sensor counts, measures or "
         "infers it.\n",
         "## Every record\n\n" + table([*COMMON, *IDENTITY_FIELDS, CUT])
-        + "\n\n`stats` and `x509` records belong to no flow: they have `_path` and `ts` alone of these.\n",
+        + "\n\n`stats` and `x509` records belong to no flow: they have `_path` and `ts` alone of these; "
+        "`tunnel` and `capture_loss` those of the envelope, too.\n",
         *(markdown(schema) for schema in schemas.values()),
     ]
     return "\n".join(parts)

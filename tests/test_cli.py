@@ -161,8 +161,10 @@ def test_protocols_and_schemas_are_listed() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(sensor("schema", "http").stdout))
     assert set(json.loads(sensor("schema", "--json").stdout)) == {
         *PROTOCOLS,
+        "capture_loss",
         "conn",
         "stats",
+        "tunnel",
         "weird",
         "x509",
     } - {"dtls", "http2"}

@@ -40,6 +40,7 @@ ROOMS = {
     "parser": "buffer cursor flow record types",
     "dispatch": "buffer cursor flow packet parser stream types wire",
     "writer": "buffer decap flow packet parser record text to_json to_msgpack told types wire",
+    "sessions": "decap packet record types writer",
     "conn": "flow packet parser record tcp text types writer",
     "filter": "packet",
     "worker": "*",

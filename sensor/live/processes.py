@@ -28,7 +28,7 @@ def spawn(work: Callable[[], NoReturn]) -> int:
 
 def become(name: str) -> None:
     """The first that a child does: a name for ps, and an end when its parent ends."""
-    LIBC.prctl(PR_SET_NAME, f"cmri {name}".encode()[:15])
+    LIBC.prctl(PR_SET_NAME, f"cmri-{name}".encode()[:15])
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -114,7 +114,7 @@ def open_sink(job: Job) -> Sink:
 
 def work(job: Job) -> NoReturn:
     """The whole life of the process."""
-    processes.become(f"worker {job.number}")
+    processes.become(f"worker-{job.number}")
     code = KNOWN_TROUBLE
     try:
         worker = LiveWorker(job)
