@@ -106,8 +106,8 @@ def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool
     Several are read in the order of their packets' times.
     """
     log.start(log_level)
-    options = options_from(output=output, **said)
     with told(debug):
+        options = options_from(output=output, **said)
         names = captures.find(list(files))
         if explain is not None:
             from sensor.explain import explain_packet

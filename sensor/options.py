@@ -6,7 +6,7 @@ import click
 
 from sensor import log
 from sensor.engine import Options
-from sensor.networks import PRIVATE
+from sensor.networks import PRIVATE, parse_networks
 
 RECORDS = (
     click.option("-o", "--output", default="-", show_default=True, metavar="-|DIR",
@@ -17,6 +17,8 @@ RECORDS = (
                  help="What is an address space: each VNI and endpoint, all traffic, or what a TOML file says."),
     click.option("-f", "--filter", metavar="EXPR",
                  help="Use only inner packets that this libpcap expression matches."),
+    click.option("--exclude", multiple=True, metavar="NET",
+                 help="Leave out packets from and to this network, such as that of the SIEM (repeatable)."),
     click.option("--secrets", is_flag=True, help="Write secret fields too: passwords, cookies, Authorization."),
     click.option("--seed", default=0, show_default=True, help="Seed of the uids; the same seed gives the same uids."),
     click.option("--local-net", "local_nets", multiple=True, metavar="NET",
@@ -46,7 +48,16 @@ def record_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def options_from(*, only: str | None, output: str, local_nets: tuple[str, ...], no_tunnels: bool,
-                 begin: int | None = None, end: int | None = None, **said: Any) -> Options:
-    """What the command line says, as the engine takes it."""
-    return Options(only=frozenset(only.split(",")) if only else None, by_kind=output != "-",
-                   local_nets=local_nets or PRIVATE, open_tunnels=not no_tunnels, begin=begin, end=end, **said)
+                 exclude: tuple[str, ...], filter: str | None, begin: int | None = None, end: int | None = None,
+                 **said: Any) -> Options:
+    """What the command line says, as the engine takes it.  Raises UsageError for a network that is none."""
+    return Options(filter=without(filter, exclude), only=frozenset(only.split(",")) if only else None,
+                   by_kind=output != "-", local_nets=local_nets or PRIVATE, open_tunnels=not no_tunnels, begin=begin,
+                   end=end, **said)
+
+
+def without(expression: str | None, networks: tuple[str, ...]) -> str | None:
+    """A filter expression that leaves networks out, too."""
+    parts = [f"({expression})"] if expression else []
+    parts += [f"not net {network}" for network in parse_networks(networks)]
+    return " and ".join(parts) or None

@@ -92,6 +92,7 @@ def test_a_cut_file_gives_its_records_and_a_warning(tmp_path: Path) -> None:
         (["replay", HTTP, "--local-net", "10.0.0.0/99"], 2, "10.0.0.0/8"),
         (["schema", "htp"], 2, "did you mean 'http'?"),
         (["replay"], 2, "Missing argument"),
+        (["replay", HTTP, "--exclude", "10.0.0/8"], 2, "10.0.0.0/8"),
     ],
 )
 def test_mistakes_are_one_sentence_with_a_way_on(words: list[str], code: int, sentence: str) -> None:
@@ -114,6 +115,17 @@ def test_time_bounds_select_packets() -> None:
     assert 0 < len(late) < 10
     stats = lines(sensor("replay", "-q", HTTP, "--only", "stats", "--to", "2000-01-01"))[0]
     assert stats["drop_outside_time"] == stats["packets"] == 113
+
+
+def test_excluded_networks_are_left_out_beside_a_filter() -> None:
+    for words, left in (
+        (["--exclude", "10.20.0.0/24"], 0),
+        (["--exclude", "10.99.0.0/16"], 113),
+        (["--exclude", "fd00::/8", "--filter", "tcp port 80 or udp"], 113),
+        (["--exclude", "fd00::/8", "--exclude", "10.20.0.20", "--filter", "tcp port 80"], 0),
+    ):
+        (stats,) = lines(sensor("replay", "-q", HTTP, "--only", "stats", *words))
+        assert (stats["flow_packets"], stats["drop_filtered"]) == (left, 113 - left)
 
 
 def test_ctrl_c_writes_what_is_known(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sensor.engine import Options, build
 from sensor.errors import LiveError
 from sensor.live import pages, processes, rings, sockets
 from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJob
+from sensor.live.notify import Notify
 from sensor.live.worker import work
 from sensor.protocols import import_all
 
@@ -122,6 +123,7 @@ class Supervisor:
         for place in self.places:
             self.start(place)
         self.start_pages()
+        self.notify = Notify([place.ledger for place in self.places])
         LOG.info("listening on %s with %d worker%s", self.live.interface or ", ".join(self.live.listen),
                  self.workers, "" if self.workers == 1 else "s")
         while any(place.process for place in self.places) or self.stop_by is None:
@@ -129,6 +131,7 @@ class Supervisor:
             if found is not None:
                 self.take_signal(found.si_signo)
             self.look_after_workers()
+            self.notify.look()
         return self.code
 
     def time_left(self) -> float:
@@ -151,6 +154,7 @@ class Supervisor:
     def stop(self) -> None:
         """The workers let no packet in any more, read what is there, and end their flows."""
         self.stop_by = time.monotonic() + self.live.grace_seconds + 2
+        self.notify.tell("STOPPING=1")
         self.pass_on(signal.SIGTERM)
 
     def kill(self) -> None:

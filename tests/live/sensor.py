@@ -17,14 +17,14 @@ from tests.truth.lab import Lab
 class Live:
     """A running sensor.  ``records`` and ``stats`` are what it has written so far."""
 
-    def __init__(self, lab: Lab, name: str, words: list[str]) -> None:
+    def __init__(self, lab: Lab, name: str, words: list[str], env: dict[str, str]) -> None:
         self.folder = lab.work / name
         self.log = lab.work / f"{name}.log"
         pages = [] if "--metrics-listen" in words else ["--metrics-listen", "none"]  # several run side by side
         command = [sys.executable, "-m", "sensor", "live", "--output", str(self.folder), *pages, *words]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                lab.inside(lab.listener, command), stderr=log, env=os.environ | {"PATH": PATH}
+                lab.inside(lab.listener, command), stderr=log, env=os.environ | {"PATH": PATH} | env
             )
         self.wait(lambda: b"listening on" in self.log.read_bytes())
 
@@ -76,9 +76,9 @@ def status(pid: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def live(lab: Lab, name: str, *words: str) -> Iterator[Live]:
+def live(lab: Lab, name: str, *words: str, env: dict[str, str] | None = None) -> Iterator[Live]:
     """A sensor that is stopped at the end, at the latest."""
-    sensor = Live(lab, name, list(words))
+    sensor = Live(lab, name, list(words), env or {})
     try:
         yield sensor
     finally:

@@ -1,9 +1,11 @@
 """A sensor in operation: every packet counted, whatever happens to workers, outputs and interfaces."""
 
+import contextlib
 import itertools
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import PATH
+from tests.conftest import PATH, ROOT, need
 from tests.live.sensor import Live, live, status
 from tests.live.wire import Wire, wire
 
@@ -150,6 +152,42 @@ def test_it_goes_on_without_any_right(cable: Wire, way: tuple[str, ...]) -> None
             assert said["NoNewPrivs"] == "1"
         settled(sensor)
     assert sensor.of("conn") and (sensor.folder / "conn.log").stat().st_uid == nobody.pw_uid
+
+
+def test_systemd_is_told_that_it_is_ready_lives_and_stops(cable: Wire) -> None:
+    path = cable.work / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        path.chmod(0o777)
+        manager.settimeout(10)
+        env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "15000000"}
+        with live(cable, "systemd", *RING, "--workers", "2", env=env) as sensor:
+            assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+            os.kill(sensor.workers()[1], signal.SIGSTOP)
+            time.sleep(4)
+            manager.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while manager.recv(100):
+                    pass
+            time.sleep(2)  # one that stands still: no sign of life
+            with pytest.raises(BlockingIOError):
+                manager.recv(100)
+            os.kill(sensor.workers()[1], signal.SIGCONT)
+            manager.settimeout(10)
+            assert manager.recv(100) == b"WATCHDOG=1"
+            assert sensor.stop() == 0
+            heard = {manager.recv(100) for _ in range(2)}
+        assert b"STOPPING=1" in heard
+
+
+def test_the_unit_is_well_hardened() -> None:
+    """Exposure below 2 of 10, as systemd itself counts it."""
+    need("systemd-analyze")
+    unit = str(ROOT / "deploy/cloudmri.service")
+    subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit],
+        check=True, capture_output=True,
+    )  # fmt: skip
 
 
 def test_root_may_stay_root(cable: Wire) -> None:
