@@ -59,6 +59,12 @@ cdef class Ledger:
             if load64(&self.book.turn) - turn < 1:
                 return values
 
+    def begin_anew(self, int lost_at):
+        """Another ring, whose blocks count from 1.  Counters stay; to that at ``lost_at`` comes what a dead worker had
+        in hand.  No worker writes meanwhile."""
+        self.book.pages[self.book.turn & 1].values[lost_at] += <uint64_t>self.lost
+        self.book.opened = self.book.pages[0].block = self.book.pages[1].block = 0
+
     @property
     def opened(self):
         """Number of the block in hand, or of the last."""

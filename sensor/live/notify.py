@@ -18,12 +18,12 @@ class Notify:
         self.address = os.environ.get("NOTIFY_SOCKET", "")
         self.watched = float(os.environ.get("WATCHDOG_USEC", "0")) > 0
 
-    def look(self) -> None:
-        """Called about once a second."""
+    def look(self, *, waiting: bool) -> None:
+        """Called about once a second; ``waiting``: there are no workers, for there is no interface yet."""
         if not self.address:
             return
         now = time.monotonic()
-        if not all(now - ledger.beaten / 1e9 < STALLED for ledger in self.ledgers):
+        if not waiting and not all(now - ledger.beaten / 1e9 < STALLED for ledger in self.ledgers):
             return
         if not self.ready:
             self.ready = True

@@ -36,21 +36,29 @@ def link_of(interface: str) -> int:
     return LINKS[kind]
 
 
-def open_rings(interface: str, workers: int, *, ring_bytes: int, block_ms: int, plain: bool, promiscuous: bool,
-               vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...]) -> list[socket.socket]:
-    """One socket with a ring for each worker, packets divided among them by flow.
+def raw_sockets(count: int) -> list[socket.socket]:
+    """Sockets that are bound to nothing; to get one takes a right, to make a ring of it later takes none."""
+    try:
+        return [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) for _ in range(count)]
+    except PermissionError:
+        raise LiveError("capturing from an interface needs root or the capability CAP_NET_RAW") from None
+    except OSError as error:
+        raise LiveError(f"{count} raw sockets cannot be had: {error.strerror}") from None
+
+
+def set_up(rings: list[socket.socket], interface: str, *, ring_bytes: int, block_ms: int, plain: bool,
+           promiscuous: bool, vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...]) -> None:
+    """Gives each socket a ring, and divides the interface's packets among them by flow.
 
     None of them takes a packet before all are there: a flow would change its worker.  Raises LiveError.
     """
-    link_of(interface)
-    refuse_too_much(workers * blocks_of(ring_bytes) * BLOCK_SIZE)
-    rings = [one_ring(interface, ring_bytes, block_ms) for _ in range(workers)]
     try:
         for ring in rings:
+            make_ring(ring, ring_bytes, block_ms)
             bpf.attach(ring, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)
             ring.bind((interface, ETH_P_ALL))
-        if workers > 1:
-            divide(rings, ring_program(workers, vxlan_ports, geneve_ports))
+        if len(rings) > 1:
+            divide(rings, ring_program(len(rings), vxlan_ports, geneve_ports))
         if promiscuous:
             index = socket.if_nametoindex(interface)
             request = struct.pack("@iHH8s", index, PACKET_MR_PROMISC, 0, b"")
@@ -61,7 +69,6 @@ def open_rings(interface: str, workers: int, *, ring_bytes: int, block_ms: int, 
                        bpf.EVERYTHING if plain else bpf.tunnel_filter((*vxlan_ports, *geneve_ports)))
     except OSError as error:
         raise LiveError(f"interface {interface}: {error.strerror}") from None
-    return rings
 
 
 def refuse_too_much(wanted: int) -> None:
@@ -80,12 +87,7 @@ def blocks_of(ring_bytes: int) -> int:
     return max(2, ring_bytes // BLOCK_SIZE)
 
 
-def one_ring(interface: str, ring_bytes: int, block_ms: int) -> socket.socket:
-    """A socket with a ring, bound to nothing yet."""
-    try:
-        ring = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    except PermissionError:
-        raise LiveError("capturing from an interface needs root or the capability CAP_NET_RAW") from None
+def make_ring(ring: socket.socket, ring_bytes: int, block_ms: int) -> None:
     blocks = blocks_of(ring_bytes)
     request = struct.pack("@7I", BLOCK_SIZE, blocks, FRAME_SIZE, blocks * (BLOCK_SIZE // FRAME_SIZE), block_ms, 0, 0)
     ring.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
@@ -96,7 +98,6 @@ def one_ring(interface: str, ring_bytes: int, block_ms: int) -> socket.socket:
     except OSError as error:
         size = f"{blocks * BLOCK_SIZE >> 20} MB"
         raise LiveError(f"a ring of {size} cannot be had ({error.strerror}); choose less with --ring-size") from None
-    return ring
 
 
 def divide(rings: list[socket.socket], program: bpf.Program) -> None:

@@ -18,6 +18,7 @@ from cext import ledger, told
 from sensor.engine import Options, build
 from sensor.errors import LiveError
 from sensor.live import pages, processes, rings, sockets
+from sensor.live.interface import Interface
 from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJob
 from sensor.live.notify import Notify
 from sensor.live.worker import work
@@ -52,8 +53,10 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Place:
     """A worker's place: its descriptors and its ledger stay when the worker goes."""
 
-    def __init__(self, number: int, source: RingJob | SocketJob, sockets: list[socket.socket]) -> None:
-        self.number, self.source, self.sockets = number, source, sockets
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.source: RingJob | SocketJob | None = None                 # None: there is nothing to read from yet
+        self.sockets: list[socket.socket] = []
         self.ledger = ledger.Ledger(shared(ledger.SIZE))
         self.lock = -1
         self.process: int | None = None
@@ -69,10 +72,19 @@ class Supervisor:
     def __init__(self, live: LiveOptions, options: Options) -> None:
         """Opens rings or sockets, and gives up its rights.  Raises LiveError, UsageError."""
         self.live, self.options = live, options
+        self.stop_by: float | None = None
         self.workers = live.workers or len(os.sched_getaffinity(0))
-        self.claimed: list[socket.socket] = []
-        self.places = self.open_ring(live.interface) if live.interface else self.open_sockets()
         self.pristine = build(options, told.Told(shared(told.SIZE)))   # each worker is a fork of it
+        self.places = [Place(number) for number in range(self.workers)]
+        self.interface: Interface | None = None
+        self.told_that_it_listens = False
+        self.moving = False            # workers end, to begin anew on other rings
+        if live.interface:
+            self.interface = Interface(live.interface, self.workers, live.ring_bytes, self.set_up)
+            self.claimed = rings.claim_ports((*options.vxlan_ports, *options.geneve_ports))
+            self.look_at_the_interface()
+        else:
+            self.open_sockets()
         lock = os.memfd_create("cloudmri-outputs", 0)
         for place in self.places:      # a lock belongs to an opening, not to a file
             place.lock = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)
@@ -82,7 +94,6 @@ class Supervisor:
         if live.user is not None:
             import_all()           # later it may not be readable
             processes.give_up_rights(live.user)
-        self.stop_by: float | None = None
         self.code = 0
 
     def make_folder(self) -> None:
@@ -98,49 +109,61 @@ class Supervisor:
         except OSError as error:
             raise LiveError(f"cannot write to {folder}: {error.strerror}") from None
 
-    def open_ring(self, interface: str) -> list[Place]:
-        live, options = self.live, self.options
-        link = rings.link_of(interface)
-        opened = rings.open_rings(interface, self.workers, ring_bytes=live.ring_bytes, block_ms=live.block_ms,
-                                  plain=live.plain, promiscuous=live.promiscuous, vxlan_ports=options.vxlan_ports,
-                                  geneve_ports=options.geneve_ports)
-        self.claimed = rings.claim_ports((*options.vxlan_ports, *options.geneve_ports))
-        blocks = rings.blocks_of(live.ring_bytes)
-        return [Place(i, RingJob(rings.BLOCK_SIZE, blocks, link), [ring]) for i, ring in enumerate(opened)]
+    def set_up(self, opened: list[socket.socket]) -> None:
+        """Makes rings of sockets, as the options have it."""
+        assert self.live.interface is not None
+        rings.set_up(opened, self.live.interface, ring_bytes=self.live.ring_bytes, block_ms=self.live.block_ms,
+                     plain=self.live.plain, promiscuous=self.live.promiscuous,
+                     vxlan_ports=self.options.vxlan_ports, geneve_ports=self.options.geneve_ports)
 
-    def open_sockets(self) -> list[Place]:
+    def open_sockets(self) -> None:
         addresses = [sockets.parse_address(text) for text in self.live.listen]
         opened = sockets.open_sockets(addresses, self.workers, buffer_bytes=self.live.buffer_bytes,
                                       vxlan_ports=self.options.vxlan_ports, geneve_ports=self.options.geneve_ports)
-        ports = [address.port for address in addresses]
-        jobs = [SocketJob(tuple((port, sockets.drops(one)) for one, port in zip(found, ports, strict=True)))
-                for found in opened]
-        return [Place(i, job, found) for i, (job, found) in enumerate(zip(jobs, opened, strict=True))]
+        for place, found in zip(self.places, opened, strict=True):
+            place.source = SocketJob(tuple((address.port, sockets.drops(one))
+                                           for address, one in zip(addresses, found, strict=True)))
+            place.sockets = found
+
+    def look_at_the_interface(self) -> None:
+        """An interface that came, or came anew: workers that read another one end, and begin on rings of this one."""
+        if self.interface is None or self.stop_by is not None:
+            return
+        if not self.moving and self.interface.is_new():
+            self.moving = True
+            self.pass_on(signal.SIGTERM)
+        if not self.moving or any(place.process for place in self.places):
+            return
+        for place, (job, ring) in zip(self.places, self.interface.open(), strict=True):
+            for old in place.sockets:
+                old.close()
+            place.source, place.sockets, place.again_at = job, [ring], 0.0
+            place.ledger.begin_anew(self.pristine.names.index("lost_in_crash"))
+        self.moving = self.told_that_it_listens = False
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT, or until nobody reads the records.  The exit code."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        for place in self.places:
-            self.start(place)
+        self.look_after_workers()
         self.start_pages()
         self.notify = Notify([place.ledger for place in self.places])
-        LOG.info("listening on %s with %d worker%s", self.live.interface or ", ".join(self.live.listen),
-                 self.workers, "" if self.workers == 1 else "s")
         while any(place.process for place in self.places) or self.stop_by is None:
             found = signal.sigtimedwait(SIGNALS, self.time_left())
             if found is not None:
                 self.take_signal(found.si_signo)
             self.look_after_workers()
-            self.notify.look()
+            self.look_at_the_interface()
+            self.notify.look(waiting=self.places[0].source is None)
         return self.code
 
     def time_left(self) -> float:
         """Seconds until something has to be done, signals apart."""
         now = time.monotonic()
-        due = [place.again_at for place in self.places if place.process is None and self.stop_by is None]
+        due = [place.again_at for place in self.places
+               if place.process is None and place.source is not None and self.stop_by is None]
         if self.stop_by is not None:
             due.append(self.stop_by)
-        return max(0.0, min(due, default=now + 1.0) - now)
+        return max(0.0, min([*due, now + 1.0]) - now)
 
     def take_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -169,6 +192,7 @@ class Supervisor:
     # ---- workers ---------------------------------------------------------------------------------------------------
 
     def start(self, place: Place) -> None:
+        assert place.source is not None
         job = Job(number=place.number, worker=self.pristine, source=place.source, sockets=place.sockets,
                   ledger=place.ledger, lock=place.lock, output=self.live.output, format=self.options.format,
                   stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
@@ -193,8 +217,13 @@ class Supervisor:
                 if ended:
                     place.process = None
                     self.take_end(place, os.waitstatus_to_exitcode(status), now)
-            if place.process is None and self.stop_by is None and now >= place.again_at:
+            if (place.process is None and place.source is not None and now >= place.again_at
+                    and self.stop_by is None and not self.moving):
                 self.start(place)
+        if not self.told_that_it_listens and all(place.process for place in self.places):
+            self.told_that_it_listens = True
+            LOG.info("listening on %s with %d worker%s", self.live.interface or ", ".join(self.live.listen),
+                     self.workers, "" if self.workers == 1 else "s")
         if self.stop_by is not None and now > self.stop_by:
             self.kill()
 
@@ -203,6 +232,8 @@ class Supervisor:
         fcntl.flock(place.lock, fcntl.LOCK_UN)         # it may have died with it
         if self.stop_by is not None:
             self.code = self.code or (1 if code else 0)
+        elif self.moving and code == 0:
+            place.source = None
         elif code in (KNOWN_TROUBLE, OUTPUT_CLOSED):
             self.code = code if code == OUTPUT_CLOSED else 1
             self.stop()

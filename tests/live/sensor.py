@@ -17,7 +17,7 @@ from tests.truth.lab import Lab
 class Live:
     """A running sensor.  ``records`` and ``stats`` are what it has written so far."""
 
-    def __init__(self, lab: Lab, name: str, words: list[str], env: dict[str, str]) -> None:
+    def __init__(self, lab: Lab, name: str, words: list[str], env: dict[str, str], ready: str) -> None:
         self.folder = lab.work / name
         self.log = lab.work / f"{name}.log"
         pages = [] if "--metrics-listen" in words else ["--metrics-listen", "none"]  # several run side by side
@@ -26,7 +26,7 @@ class Live:
             self.process = subprocess.Popen(
                 lab.inside(lab.listener, command), stderr=log, env=os.environ | {"PATH": PATH} | env
             )
-        self.wait(lambda: b"listening on" in self.log.read_bytes())
+        self.wait(lambda: ready in self.log.read_text())
 
     def wait(self, reached: Callable[[], bool], seconds: float = 20) -> None:
         end = time.monotonic() + seconds
@@ -76,9 +76,11 @@ def status(pid: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def live(lab: Lab, name: str, *words: str, env: dict[str, str] | None = None) -> Iterator[Live]:
-    """A sensor that is stopped at the end, at the latest."""
-    sensor = Live(lab, name, list(words), env or {})
+def live(
+    lab: Lab, name: str, *words: str, env: dict[str, str] | None = None, ready: str = "listening on"
+) -> Iterator[Live]:
+    """A sensor that is stopped at the end, at the latest; it has said ``ready``."""
+    sensor = Live(lab, name, list(words), env or {}, ready)
     try:
         yield sensor
     finally:

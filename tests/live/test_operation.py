@@ -116,6 +116,43 @@ def test_on_a_silent_link_flows_come_to_their_end(cable: Wire) -> None:
         assert sensor.of("conn")[0]["orig_pkts"] == 1
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interface_may_go_down_be_renamed_go_and_come_back(cable: Wire, workers: str) -> None:
+    def said(what: str) -> bool:
+        return what in sensor.log.read_text()
+
+    with live(cable, f"interface{workers}", *RING, "--workers", workers) as sensor:
+        cable.send_all(1000)
+        cable.run("ip", "-n", cable.host("target"), "link", "set", "t0", "down")
+        time.sleep(1.5)
+        cable.run("ip", "-n", cable.host("target"), "link", "set", "t0", "up")
+        time.sleep(0.5)
+        cable.send_all(1000)
+        cable.rename("t0", "t9")
+        time.sleep(1.5)
+        cable.send_all(1000)
+        cable.rename("t9", "t0")
+        for times in (1, 2):
+            cable.cut()
+            sensor.wait(lambda: said("interface t0 has gone; waiting for it to come back"))
+            cable.lay()
+            sensor.wait(lambda count=times + 1: sensor.log.read_text().count("listening on t0") == count)  # type: ignore[misc]
+            cable.send_all(1000)
+        counts = settled(sensor)
+    assert counts["packets"] == counts["flow_packets"] == 5000
+    assert counts["lost_in_crash"] == 0
+
+
+def test_it_waits_for_an_interface_that_is_not_there_yet(cable: Wire) -> None:
+    cable.cut()
+    with live(cable, "later", *RING, ready="is not there yet; waiting for it (there is no interface 't0'") as sensor:
+        assert not sensor.workers()
+        cable.lay()
+        sensor.wait(lambda: "listening on t0" in sensor.log.read_text())
+        cable.send_all(1000)
+        assert settled(sensor)["packets"] == 1000
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_all_records_written(cable: Wire, number: int) -> None:
     with live(cable, f"ended{number}", *RING) as sensor:
@@ -198,7 +235,6 @@ def test_root_may_stay_root(cable: Wire) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["-i", "nope0"], "there is no interface 'nope0'; there are: lo, t0"),
         (["-i", "t0", "--ring-size", "4096", "--workers", "64"], "choose less with --ring-size"),
         (["--listen", "udp://0.0.0.0:53"], "port 53 is no tunnel's"),
         (["--listen", "tcp://0.0.0.0:4789"], "--listen is udp://ADDRESS:PORT"),

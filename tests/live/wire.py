@@ -28,10 +28,27 @@ class Wire(Lab):
             self.run("ip", "netns", "add", host)
             self.run("ip", "netns", "exec", host, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
             self.run("ip", "-n", host, "link", "set", "lo", "up")
+        self.lay()
+
+    def host(self, name: str) -> str:
+        """A host's network namespace."""
+        return f"{self.name}-{name}"
+
+    def lay(self) -> None:
+        """The wire, as at the beginning."""
+        sender, target = self.host("sender"), self.host("target")
         self.run("ip", "link", "add", "w0", "netns", sender, "type", "veth", "peer", "name", "t0", "netns", target)
         for host, device, mac in ((sender, "w0", SENDER), (target, "t0", TARGET)):
             self.run("ip", "-n", host, "link", "set", device, "address", mac, "mtu", "9001", "up")
         self.run("ip", "-n", target, "addr", "add", "172.31.0.2/24", "dev", "t0")
+
+    def cut(self) -> None:
+        """The interface at the target is no more."""
+        self.run("ip", "-n", self.host("target"), "link", "del", "t0")
+
+    def rename(self, old: str, new: str) -> None:
+        for words in ((old, "down"), (old, "name", new), (new, "up")):
+            self.run("ip", "-n", self.host("target"), "link", "set", *words)
 
     def send(self, count: int, *, seconds: float = 0, flows: int = 16) -> subprocess.Popen[bytes]:
         """Starts to send so many mirrored packets, over so long a time."""
