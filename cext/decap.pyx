@@ -689,6 +689,7 @@ cdef class Decap:
             self.cut_copies += 1
         a = mix64(be64(out.src.b) ^ self.key, be64(out.src.b + 8) ^ (<uint64_t>out.sport << 32) ^ ~self.key)
         b = mix64(be64(out.dst.b) ^ self.key, be64(out.dst.b + 8) ^ (<uint64_t>out.dport << 32) ^ ~self.key)
+        out.lot = <uint32_t>((a + b) >> 32)
         out.hash = mix64((a + b) ^ self.key, (<uint64_t>out.tenant << 8 | out.proto) ^ (self.key << 1 | 1))
         return True
 

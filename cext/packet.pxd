@@ -61,6 +61,7 @@ cdef struct Envelope:              # what the mirror put around a packet; no pad
 cdef struct Packet:
     Time ts
     uint64_t hash                  # symmetric over the ends, tenant included
+    uint32_t lot                   # symmetric over the ends alone: decides whose share the flow is
     Addr src
     Addr dst
     const uint8_t* frame           # the innermost frame from its link header, or the IP header where there is none

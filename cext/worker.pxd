@@ -26,6 +26,8 @@ cdef class Worker:
     cdef Sessions sessions
     cdef Filter filter
     cdef uint8_t server_ports[2][8192]   # by is_udp: bit set of the ports that servers use
+    cdef uint32_t share            # which flows are this worker's, of so many shares
+    cdef uint32_t shares
     cdef Time begin
     cdef Time end
     cdef Time first_time

@@ -87,6 +87,7 @@ cdef class Worker:
         self.begin = 0 if begin is None else begin
         self.end = NEVER if end is None else end
         self.first_time = -1
+        self.share, self.shares = 0, 1
         self.refused_before = owned_refused()
         self.find_places(FrameSource())
         self.interim = <Time>(min(interim, 1e9) * SECOND)
@@ -125,6 +126,10 @@ cdef class Worker:
                     source.give_back()
                 turns += 1
         return n != 0
+
+    def take_share(self, uint32_t share, uint32_t shares):
+        """From now on only the flows of one share of several: all frames are read, and move the clock."""
+        self.share, self.shares = share, shares
 
     def settle(self):
         """Live: books what was counted since the last block; between blocks only."""
@@ -247,7 +252,7 @@ cdef class Worker:
         if self.filter is not None and not self.filter.matches(p):
             self.decap.count(FILTERED)
             return False
-        return True
+        return self.shares == 1 or p.lot % self.shares == self.share
 
     # ---- second pass -----------------------------------------------------------------------------------------------
 

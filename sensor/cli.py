@@ -1,12 +1,13 @@
 """The command line.  Records go to standard output, words to standard error."""
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,12 +16,15 @@ from sensor.engine import Replay
 from sensor.errors import SensorError, UnknownName, UsageError
 from sensor.options import options_from, record_options
 
+if TYPE_CHECKING:
+    from sensor.parallel import ParallelReplay
+
 EXAMPLES = """
 \b
 Examples:
   cloudmri replay capture.pcap | jq -c 'select(._path == "http") | [.host, .uri]'
   tcpdump -i ens6 -w - udp port 4789 | cloudmri replay -
-  cloudmri replay captures/ --output logs/
+  cloudmri replay captures/ --output logs/ --workers auto
   cloudmri replay x.pcap --only postgresql --filter 'host 10.0.3.7'
 """
 VERIFY_EXAMPLES = """
@@ -96,10 +100,12 @@ def cloudmri() -> None:
 @click.option("--to", "end", type=Moment(), metavar="T", help="Use packets up to this time.")
 @click.option("--explain", type=click.IntRange(1), metavar="N",
               help="Show what each part of the sensor made of packet N.")
+@click.option("--workers", default="1", show_default=True, metavar="N|auto",
+              help="Processes that share the work, flow by flow; auto: one for each core.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")
 @record_options
-def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool, log_level: str, debug: bool,
-           **said: Any) -> None:
+def replay(files: tuple[str, ...], output: str, explain: int | None, workers: str, quiet: bool, log_level: str,
+           debug: bool, **said: Any) -> None:
     """Turn captures into records.
 
     FILE is a pcap or pcapng file (plain, gzip, zstd or xz), a directory of them, a glob, or - for standard input.
@@ -113,7 +119,12 @@ def replay(files: tuple[str, ...], output: str, explain: int | None, quiet: bool
             from sensor.explain import explain_packet
             click.echo(explain_packet(names, explain, options))
             return
-        code = run(Replay(names, options), output, quiet)
+        count = workers_from(workers) or len(os.sched_getaffinity(0))
+        if count > 1:
+            from sensor.parallel import ParallelReplay
+            code = run(ParallelReplay(names, options, count, output), output, quiet)
+        else:
+            code = run(Replay(names, options), output, quiet)
     sys.exit(code)
 
 
@@ -191,7 +202,7 @@ def refuse_terminal(form: str, output: str) -> None:
         raise UsageError("msgpack is not for a terminal: use --output DIR, or send it to a file or program")
 
 
-def run(work: Replay, output: str, quiet: bool) -> int:
+def run(work: "Replay | ParallelReplay", output: str, quiet: bool) -> int:
     """Drives a replay into its sink.  The exit code: 0, 1 where a file could not be used, 130 after Ctrl-C."""
     from sensor.sinks import DirectorySink, Sink, StreamSink
     from sensor.summary import summary
@@ -202,11 +213,11 @@ def run(work: Replay, output: str, quiet: bool) -> int:
         for kind, data in work:
             sink.write(kind, data)
     if not quiet:
-        click.echo(summary(work.worker, work.writer), err=True)
+        click.echo(summary(work.totals()), err=True)
     return INTERRUPTED if work.stopped else 1 if work.refused else 0
 
 
-def interrupt(work: Replay) -> None:
+def interrupt(work: "Replay | ParallelReplay") -> None:
     """The first Ctrl-C ends the reading; what is known is written.  The second ends the program."""
     if work.stopped:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -215,7 +226,7 @@ def interrupt(work: Replay) -> None:
 
 
 @contextlib.contextmanager
-def progress(work: Replay, quiet: bool) -> Iterator[None]:
+def progress(work: "Replay | ParallelReplay", quiet: bool) -> Iterator[None]:
     """A bar on a terminal for files whose size is known; nothing elsewhere."""
     sizes = {name: Path(name).stat().st_size for name in work.names if name != "-"}
     if quiet or not sys.stderr.isatty() or sum(sizes.values()) < 1 << 26:
@@ -229,8 +240,8 @@ def progress(work: Replay, quiet: bool) -> Iterator[None]:
         task = bar.add_task("replay", total=sum(sizes.values()))
         done: dict[str, int] = {}
 
-        def on_progress(source: captures.Source) -> None:
-            done[source.name] = min(source.capture.offset, sizes.get(source.name, 0))
+        def on_progress(name: str, offset: int) -> None:
+            done[name] = min(offset, sizes.get(name, 0))
             bar.update(task, completed=sum(done.values()))
 
         work.on_progress = on_progress

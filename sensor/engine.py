@@ -4,7 +4,7 @@
 """
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgpack
 import msgspec
@@ -67,12 +67,20 @@ def build(options: Options, told: Told | None = None) -> Worker:
                   most_flows=options.max_flows, reorder_window=options.reorder_window, interim=options.conn_interim)
 
 
+class Totals(NamedTuple):
+    """What a run has counted."""
+
+    counters: dict[str, int]
+    records: dict[str, int]        # by kind
+    weirds: dict[str, int]         # by name
+
+
 class Replay:
     """One run over some captures.  Iterating gives encoded records; afterwards the counters tell what happened."""
 
     def __init__(self, names: list[str], options: Options) -> None:
         self.names, self.options, self.refused = names, options, 0
-        self.on_progress: Callable[[captures.Source], None] = lambda source: None
+        self.on_progress: Callable[[str, int], None] = lambda name, offset: None
         self.stopped = False
         self.worker = build(options)
         self.writer = self.worker.writer
@@ -87,19 +95,27 @@ class Replay:
         self.stopped = True
 
     def __iter__(self) -> Iterator[Chunk]:
+        yield from self.flows()
+        self.worker.log_stats()
+        yield from self.writer.drain()
+
+    def flows(self) -> Iterator[Chunk]:
+        """All records but the last, of stats."""
         for source, limit in captures.in_order(self.names, self.refuse):
             yield from self.read(source, limit)
             if self.stopped:
                 break
         self.worker.finish_all()
-        self.worker.log_stats()
         yield from self.writer.drain()
+
+    def totals(self) -> Totals:
+        return Totals(self.worker.counters(), *self.writer.counters())
 
     def read(self, source: captures.Source, limit: int) -> Iterator[Chunk]:
         """All frames of one source up to a time."""
         while not self.stopped:
             more = self.worker.run(source.capture, limit)
-            self.on_progress(source)
+            self.on_progress(source.name, source.capture.offset)
             yield from self.writer.drain()
             if more:
                 continue

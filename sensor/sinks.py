@@ -44,6 +44,10 @@ class DirectorySink:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise SensorError(f"cannot write to {folder}: no permission; choose another with --output")
 
+    def begin(self, kind: str) -> None:
+        """Empties a kind's file, for one that is appended to."""
+        (self.folder / f"{kind}.{self.suffix}").open("wb").close()
+
     def write(self, kind: str | None, data: bytes) -> None:
         assert kind is not None
         try:

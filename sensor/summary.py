@@ -1,19 +1,15 @@
 """What a run did, in a few lines for people."""
-from typing import Any
-
 from cext.decap import DROP_NAMES
-from cext.worker import Worker
-from cext.writer import Writer
+from sensor.engine import Totals
 
 NOTES = ("cut_copies", "twin_packets", "gaps", "missed_bytes", "flows_evicted", "reorder_shed", "parsers_shed",
          "records_lost")
 MEANINGS: dict[str, str] = dict(DROP_NAMES)
 
 
-def summary(worker: Worker, writer: Writer) -> str:
+def summary(totals: Totals) -> str:
     """Records by kind, traffic, and every reason why packets were not used."""
-    counts: dict[str, Any] = worker.counters()
-    records, weirds = writer.counters()
+    counts, records, weirds = totals
     lines = [f"{counts['packets']:,} packets, {counts['bytes']:,} bytes, {counts['flows']:,} flows"]
     lines += table("records", {kind: (n, "") for kind, n in sorted(records.items(), key=lambda item: -item[1])})
     dropped = {name: (counts[f"drop_{name}"], MEANINGS[name]) for name in MEANINGS if counts[f"drop_{name}"]}
