@@ -203,8 +203,8 @@ def work(replay: Replay, share: int, shares: int, turns: Turns, pipe: int) -> No
                     send(out, data)
                 elif kind is not None:
                     turns.write(kind, data)
-            times = replay.worker.times
-            send(out, {**replay.totals()._asdict(), "refused": replay.refused, "ts": times[1] // 1000 / 1e6 if times else 0})
+            _, last = replay.worker.times or (0, 0)
+            send(out, {**replay.totals()._asdict(), "refused": replay.refused, "ts": last // 1000 / 1e6})
         code = 0
     except BrokenPipeError:
         code = 0                       # nobody reads any more
