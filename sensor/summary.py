@@ -11,7 +11,7 @@ def summary(totals: Totals) -> str:
     """Records by kind, traffic, and every reason why packets were not used."""
     counts, records, weirds = totals
     lines = [f"{counts['packets']:,} packets, {counts['bytes']:,} bytes, {counts['flows']:,} flows"]
-    lines += table("records", {kind: (n, "") for kind, n in sorted(records.items(), key=lambda item: -item[1])})
+    lines += table("records", {kind: (n, "") for kind, n in sorted(records.items(), key=lambda item: (-item[1], item[0]))})
     dropped = {name: (counts[f"drop_{name}"], MEANINGS[name]) for name in MEANINGS if counts[f"drop_{name}"]}
     lines += table("packets not used", dropped)
     notes = {name: (counts[name], "") for name in NOTES if counts[name]}
