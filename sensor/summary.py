@@ -11,7 +11,8 @@ def summary(totals: Totals) -> str:
     """Records by kind, traffic, and every reason why packets were not used."""
     counts, records, weirds = totals
     lines = [f"{counts['packets']:,} packets, {counts['bytes']:,} bytes, {counts['flows']:,} flows"]
-    lines += table("records", {kind: (n, "") for kind, n in sorted(records.items(), key=lambda item: (-item[1], item[0]))})
+    most_first = sorted(records.items(), key=lambda item: (-item[1], item[0]))
+    lines += table("records", {kind: (n, "") for kind, n in most_first})
     dropped = {name: (counts[f"drop_{name}"], MEANINGS[name]) for name in MEANINGS if counts[f"drop_{name}"]}
     lines += table("packets not used", dropped)
     notes = {name: (counts[name], "") for name in NOTES if counts[name]}
