@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from cext.ledger import Ledger
 from cext.worker import COUNTERS, GAUGES, LIVE_COUNTERS
 from sensor.errors import LiveError, UsageError
-from sensor.live import processes
+from sensor.live import nic, processes
 from sensor.live.health import Health
 
 DOCS = dict(COUNTERS + LIVE_COUNTERS + GAUGES)
@@ -44,8 +44,8 @@ def open_page(address: str) -> socket.socket:
 class Counters(Collector):
     """All ledgers as metrics, by worker."""
 
-    def __init__(self, health: Health) -> None:
-        self.health = health
+    def __init__(self, health: Health, interface: str | None) -> None:
+        self.health, self.interface = health, interface
 
     def collect(self) -> Iterable[Metric]:
         found: dict[str, Metric] = {}
@@ -54,6 +54,9 @@ class Counters(Collector):
                 add(found, name, str(worker), value)
             restarts = family(found, "worker_restarts", ["worker"], "Times that a worker took the place of another.")
             restarts.add_metric([str(worker)], ledger.replaced)
+        for name, value in nic.counters(self.interface).items() if self.interface else ():
+            errors = family(found, "interface_errors", ["counter"], "What the interface itself lost or found broken.")
+            errors.add_metric([name], value)
         return found.values()
 
 
@@ -141,7 +144,7 @@ class HealthPage(Page):
 
 
 def serve(listeners: Sequence[socket.socket | None], ledgers: Sequence[Ledger], names: Sequence[str],
-          drop_limit: float) -> NoReturn:
+          drop_limit: float, interface: str | None) -> NoReturn:
     """The whole life of the process; ``listeners``: of the metrics, of the health page."""
     processes.become("pages")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
@@ -150,7 +153,7 @@ def serve(listeners: Sequence[socket.socket | None], ledgers: Sequence[Ledger], 
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     health = Health(ledgers, names, drop_limit)
     registry = CollectorRegistry()
-    registry.register(Counters(health))
+    registry.register(Counters(health, interface))
     pages = (type("_", (MetricsPage,), {"health": health, "registry": registry}),
              type("_", (HealthPage,), {"health": health}))
     for listener, page in zip(listeners, pages, strict=True):

@@ -204,7 +204,8 @@ class Supervisor:
         if any(self.pages):
             ledgers = [place.ledger for place in self.places]
             self.page_process = processes.spawn(
-                lambda: pages.serve(self.pages, ledgers, self.pristine.names, self.live.drop_limit))
+                lambda: pages.serve(self.pages, ledgers, self.pristine.names, self.live.drop_limit,
+                                    self.live.interface))
 
     def look_after_workers(self) -> None:
         now = time.monotonic()

@@ -1,8 +1,10 @@
 """What Prometheus and load balancers are told."""
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cext.ledger import SIZE, Ledger
 from sensor.live.health import FEW, Health
+from tests.conftest import PATH, ROOT
 from tests.live.sensor import Live, live, named, status
 from tests.live.wire import Wire, wire
 
@@ -63,6 +66,24 @@ def test_counters_are_there_by_worker_reason_and_kind(cable: Wire, sensor: Live)
         assert found["cloudmri_worker_restarts_total", worker] == 0
         assert ("cloudmri_memory_bytes", worker) in found and ("cloudmri_backlog_bytes", worker) in found
     assert sum(found["cloudmri_flows_open", worker] for worker in ("0", "1")) == 40
+
+
+def test_what_the_interface_itself_counts_is_there(cable: Wire, sensor: Live) -> None:
+    found = metrics(cable)
+    for name in ("rx_errors", "rx_dropped", "rx_missed_errors", "rx_queue_0_drops"):
+        assert found["cloudmri_interface_errors_total", name] == 0
+
+
+def test_the_drivers_counters_are_those_of_ethtool(cable: Wire) -> None:
+    script = "import json, sensor.live.nic as n; print(json.dumps([n.driver_counters(i) for i in ('t0', 'lo', 'no')]))"
+    asked = [sys.executable, "-c", script], ["ethtool", "-S", Wire.ear]
+    got, said = (
+        subprocess.run(cable.inside(cable.listener, words), capture_output=True, text=True, check=True, cwd=ROOT,
+                       env=os.environ | {"PATH": PATH}).stdout
+        for words in asked
+    )  # fmt: skip
+    want = [line.strip().partition(": ") for line in said.splitlines()[1:]]
+    assert json.loads(got) == [{name: int(value) for name, _, value in want}, {}, {}]
 
 
 def test_names_follow_the_conventions(cable: Wire, sensor: Live) -> None:
