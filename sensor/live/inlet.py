@@ -5,9 +5,7 @@ from typing import Protocol
 from cext.receiver import Receiver
 from cext.ring import Ring
 from cext.source import FrameSource
-from sensor.live import bpf
 from sensor.live.job import Job, RingJob, SocketJob
-from sensor.live.sockets import close_inflow
 
 
 class Inlet(Protocol):
@@ -16,9 +14,6 @@ class Inlet(Protocol):
 
     def account(self) -> None:
         """Fetches the kernel's counters."""
-
-    def close(self) -> None:
-        """Lets no packet in any more; those that are in can be read."""
 
 
 def open_inlet(job: Job) -> Inlet:
@@ -29,26 +24,17 @@ def open_inlet(job: Job) -> Inlet:
 
 class RingInlet:
     def __init__(self, job: RingJob, ring: socket.socket, done: int) -> None:
-        self.ring = ring
         self.source = Ring(ring.fileno(), block_size=job.block_size, block_count=job.block_count, link=job.link,
                            done=done)
 
     def account(self) -> None:
         self.source.account()
 
-    def close(self) -> None:
-        bpf.attach(self.ring, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)
-
 
 class SocketInlet:
     def __init__(self, job: SocketJob, sockets: list[socket.socket], done: int) -> None:
-        self.sockets = sockets
         self.source = Receiver([(one.fileno(), port, dropped)
                                 for one, (port, dropped) in zip(sockets, job.sockets, strict=True)], done=done)
 
     def account(self) -> None:
         self.source.account()
-
-    def close(self) -> None:
-        for one in self.sockets:
-            close_inflow(one)

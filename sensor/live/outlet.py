@@ -5,7 +5,6 @@ from collections import deque
 
 import msgpack
 
-from sensor.errors import SensorError
 from sensor.sinks import Sink
 
 MOST_BACKLOG = 64 << 20            # bytes
@@ -26,9 +25,9 @@ class Outlet:
         self.thread = threading.Thread(target=self.work, name="outlet", daemon=True)
         self.thread.start()
 
-    def put(self, kind: str | None, data: bytes) -> None:
+    def put(self, kind: str | None, data: bytes, *, always: bool = False) -> None:
         with self.changed:
-            if self.backlog + len(data) > self.most:
+            if self.backlog and self.backlog + len(data) > self.most and not always:
                 self.given_up += count_records(data)
                 return
             self.chunks.append((kind, data))
@@ -63,7 +62,7 @@ class Outlet:
                     self.sink.close()
                     return
                 self.write(chunks)
-        except (OSError, SensorError) as error:
+        except Exception as error:     # whatever it is: no record can be written any more
             self.trouble = error
 
     def write(self, chunks: deque[tuple[str | None, bytes]]) -> None:

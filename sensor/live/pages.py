@@ -32,7 +32,7 @@ REQUEST_SECONDS = 5.0
 def open_page(address: str) -> socket.socket:
     """A listening socket at HOST:PORT.  Raises UsageError, LiveError."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or int(port) > 65535:
         raise UsageError(f"an address to listen at is HOST:PORT, such as 127.0.0.1:9479, or none, not {address!r}")
     try:
         return socket.create_server((host.strip("[]"), int(port)), backlog=64,
@@ -144,8 +144,11 @@ class HealthPage(Page):
 
 
 def serve(listeners: Sequence[socket.socket | None], ledgers: Sequence[Ledger], names: Sequence[str],
-          drop_limit: float, interface: str | None) -> NoReturn:
-    """The whole life of the process; ``listeners``: of the metrics, of the health page."""
+          drop_limit: float, interface: str | None, captured: Sequence[socket.socket]) -> NoReturn:
+    """The whole life of the process; ``listeners``: of the metrics, of the health page; ``captured``: what it must not
+    keep, for a ring lives as long as anybody has its socket."""
+    for one in captured:
+        one.close()
     processes.become("pages")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)

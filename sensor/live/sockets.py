@@ -14,6 +14,7 @@ from sensor.live.division import socket_program
 
 LOG = logging.getLogger("cloudmri.live")
 SO_TIMESTAMPNS, SO_RCVBUFFORCE, SO_ATTACH_REUSEPORT_CBPF, SO_MEMINFO = 35, 33, 51, 55
+MOST_SOCKETS = 8                   # of a worker
 ENOUGH = 8 << 20                   # bytes of receive buffer below which bursts are lost
 
 
@@ -38,6 +39,8 @@ def parse_address(text: str) -> Address:
 def open_sockets(addresses: list[Address], workers: int, *, buffer_bytes: int, vxlan_ports: tuple[int, ...],
                  geneve_ports: tuple[int, ...]) -> list[list[socket.socket]]:
     """For each worker its sockets.  None of them takes a packet before all are there.  Raises LiveError, UsageError."""
+    if len(addresses) > MOST_SOCKETS:
+        raise UsageError(f"at most {MOST_SOCKETS} addresses to listen at, not {len(addresses)}")
     found: list[list[socket.socket]] = [[] for _ in range(workers)]
     for address in addresses:
         if address.port not in (*vxlan_ports, *geneve_ports):
@@ -86,6 +89,11 @@ def drops(one: socket.socket) -> int:
 
 
 def close_inflow(one: socket.socket) -> None:
-    """No datagram more comes, and none is counted as dropped: the socket takes those of nobody but itself."""
-    one.connect(one.getsockname() if one.getsockname()[0] not in ("0.0.0.0", "::") else
-                ("::1" if one.family == socket.AF_INET6 else "127.0.0.1", one.getsockname()[1]))
+    """No datagram more comes, and none is counted as dropped: the socket takes those of nobody but itself.  Where that
+    cannot be, a filter drops what comes."""
+    host, port = one.getsockname()[:2]
+    nobody = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        one.connect((nobody, port))
+    except OSError:
+        bpf.attach(one, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)

@@ -17,7 +17,7 @@ import msgspec
 from cext import ledger, told
 from sensor.engine import Options, build
 from sensor.errors import LiveError
-from sensor.live import pages, processes, rings, sockets
+from sensor.live import bpf, pages, processes, rings, sockets
 from sensor.live.interface import Interface
 from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJob
 from sensor.live.notify import Notify
@@ -61,6 +61,14 @@ class Place:
         self.lock = -1
         self.process: int | None = None
         self.began = self.again_at = self.wait = 0.0
+
+
+def mute(one: socket.socket) -> None:
+    """Lets no packet in any more; those that are in can be read."""
+    if one.family == socket.AF_PACKET:
+        bpf.attach(one, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.NOTHING)
+    else:
+        sockets.close_inflow(one)
 
 
 def shared(size: int) -> mmap.mmap:
@@ -134,7 +142,14 @@ class Supervisor:
             self.pass_on(signal.SIGTERM)
         if not self.moving or any(place.process for place in self.places):
             return
-        for place, (job, ring) in zip(self.places, self.interface.open(), strict=True):
+        try:
+            opened = self.interface.open()
+        except (LiveError, OSError) as error:          # it has gone again meanwhile
+            if not self.told_that_it_listens:
+                raise
+            self.interface.say(f"cannot be used: {error}; waiting for it")
+            return
+        for place, (job, ring) in zip(self.places, opened, strict=True):
             for old in place.sockets:
                 old.close()
             place.source, place.sockets, place.again_at = job, [ring], 0.0
@@ -160,7 +175,7 @@ class Supervisor:
         """Seconds until something has to be done, signals apart."""
         now = time.monotonic()
         due = [place.again_at for place in self.places
-               if place.process is None and place.source is not None and self.stop_by is None]
+               if place.process is None and place.source is not None and self.stop_by is None and not self.moving]
         if self.stop_by is not None:
             due.append(self.stop_by)
         return max(0.0, min([*due, now + 1.0]) - now)
@@ -178,6 +193,9 @@ class Supervisor:
         """The workers let no packet in any more, read what is there, and end their flows."""
         self.stop_by = time.monotonic() + self.live.grace_seconds + 2
         self.notify.tell("STOPPING=1")
+        for place in self.places:
+            for one in place.sockets:
+                mute(one)
         self.pass_on(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -205,7 +223,7 @@ class Supervisor:
             ledgers = [place.ledger for place in self.places]
             self.page_process = processes.spawn(
                 lambda: pages.serve(self.pages, ledgers, self.pristine.names, self.live.drop_limit,
-                                    self.live.interface))
+                                    self.live.interface, [one for place in self.places for one in place.sockets]))
 
     def look_after_workers(self) -> None:
         now = time.monotonic()

@@ -1,5 +1,4 @@
 """A live worker: one process, a fork of the supervisor, with one ring or its sockets and one pipeline."""
-import contextlib
 import logging
 import os
 import select
@@ -27,10 +26,12 @@ class LiveWorker:
         self.job = job
         self.worker = job.worker
         self.inlet = open_inlet(job)
+        self.inlet.account()           # what a worker before this one has not fetched
         self.worker.attach(self.inlet.source, job.ledger)
         self.outlet = Outlet(open_sink(job), job.lock)
         self.stop_by: float | None = None
         self.asked_for_stats = False
+        self.next_account = 0.0
         self.next_stats = time.monotonic() + job.stats_seconds
 
     def run(self) -> int:
@@ -46,8 +47,11 @@ class LiveWorker:
                     break
                 if poll.poll(POLL_MS):
                     self.look_for_trouble()
-                self.worker.tick(time.time_ns() - BEHIND)
+                self.worker.tick(time.time_ns() - max(BEHIND, 2_000_000 * self.job.block_ms))
             now = time.monotonic()
+            if now > self.next_account:
+                self.next_account = now + 1
+                self.inlet.account()
             if self.asked_for_stats or now > self.next_stats:
                 self.write_stats()
             if self.stop_by is not None and now > self.stop_by:
@@ -64,9 +68,9 @@ class LiveWorker:
             if error := one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 LOG.warning("the capture says: %s; going on", os.strerror(error))
 
-    def emit(self) -> None:
+    def emit(self, *, last: bool = False) -> None:
         for kind, data in self.worker.writer.drain():
-            self.outlet.put(kind, data)
+            self.outlet.put(kind, data, always=last)
         self.worker.unwritten, self.worker.backlog = self.outlet.given_up, self.outlet.backlog
 
     def write_stats(self) -> None:
@@ -79,6 +83,7 @@ class LiveWorker:
     def end(self) -> int:
         """Flows are closed, records written, counters booked."""
         self.worker.finish_all()
+        self.emit(last=True)           # all open flows at once may be more than otherwise waits
         self.write_stats()
         self.worker.settle()
         if not self.outlet.close(self.job.grace_seconds):
@@ -94,10 +99,9 @@ class LiveWorker:
     # ---- signals ---------------------------------------------------------------------------------------------------
 
     def stop(self, *_: Any) -> None:
-        """No packet more; what is here already is read, and flows are ended."""
+        """What is here is read, and flows are ended.  The supervisor has seen to it that no packet more comes."""
         if self.stop_by is None:
             self.stop_by = time.monotonic() + self.job.grace_seconds
-            self.inlet.close()
 
     def reopen(self, *_: Any) -> None:
         self.outlet.reopen()
@@ -129,6 +133,4 @@ def work(job: Job) -> NoReturn:
     except BaseException:
         LOG.exception("worker %d failed", job.number)
         code = processes.FAILED
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
     os._exit(code)                 # a thread may still wait for a reader that never reads
