@@ -20,6 +20,7 @@ from tests.truth.lab import SENSOR, Lab
 class RelayedLab(Lab):
     hosts = (*Lab.hosts, "target")
     listener, ear = "target", "y0"
+    patience = 2.0  # several sensors run beside it
 
     def __enter__(self) -> "RelayedLab":
         super().__enter__()

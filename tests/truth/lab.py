@@ -45,6 +45,7 @@ class Lab:
 
     hosts: tuple[str, ...] = ("client", "server", "sensor")
     listener, ear = "sensor", "x0"  # the host and the interface where the mirror arrives
+    patience = 0.7  # seconds that tcpdump has for the last packets; from 1 on it takes them in blocks, which costs less
 
     def __init__(self, work: Path) -> None:
         self.work, self.name = work, f"cmt{os.getpid()}"
@@ -143,7 +144,7 @@ class Lab:
             "-i",
             self.ear,
             "-U",
-            "--immediate-mode",
+            *(["--immediate-mode"] if self.patience < 1 else []),
             "--time-stamp-precision=nano",
             "-B",
             "131072",  # KiB
@@ -161,7 +162,7 @@ class Lab:
             time.sleep(0.05)
         try:
             yield path
-            time.sleep(0.7)
+            time.sleep(self.patience)
         finally:
             dump.send_signal(2)
             dump.wait()
