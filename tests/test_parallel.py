@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +104,3 @@ def test_a_closed_pipe_ends_it_without_a_word() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == -signal.SIGPIPE
-
-
-def test_ctrl_c_writes_what_is_known(tmp_path: Path) -> None:
-    fifo = tmp_path / "large.pcap"
-    talk = pcap(list(Talk(dport=80).open().say([(True, b"x" * 500)] * 2000).frames()))
-    fifo.write_bytes(talk[:24] + talk[24:] * 60)
-    words = [sys.executable, "-m", "sensor", "replay", str(fifo), "--output", str(tmp_path / "out"), "--workers", "2"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, cwd=ROOT)
-    assert process.stderr is not None
-    with process.stderr:
-        time.sleep(0.35)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) in (0, 130)
-        assert b"Traceback" not in process.stderr.read()
