@@ -4,7 +4,6 @@ What takes the time is flows, streams, parsers and records; opening a frame is a
 records are those of one process: a flow is whole in one share, and every share's clock is moved by all frames.  What
 is told once of all flows, certificates, is told by each share and kept once.
 """
-import fcntl
 import json
 import logging
 import mmap
@@ -27,6 +26,7 @@ from sensor.errors import SensorError, UsageError
 from sensor.live.processes import FAILED, become, spawn
 from sensor.protocols import schemas
 from sensor.sinks import DirectorySink, Sink, StreamSink
+from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.engine")
 OF_ALL = {"packets", "bytes", "cut_copies", "datagrams_reassembled", "datagrams_evicted", "datagrams_expired",
@@ -44,7 +44,7 @@ class ParallelReplay:
         self.names, self.options, self.shares = names, options, shares
         # the records of each process come apart by kind, for those of certificates are looked at
         self.replay = Replay(names, msgspec.structs.replace(options, by_kind=True))
-        self.turns = Turns(output, options.format)
+        self.output = SharedOutput(output, options.format)
         self.on_progress: Callable[[str, int], None] = lambda name, offset: None
         self.stopped, self.refused = False, 0
         self.children: list[int] = []
@@ -79,7 +79,7 @@ class ParallelReplay:
     def start(self, share: int) -> int:
         """A process for one share; the end of a pipe that it writes to."""
         reads, writes = os.pipe()
-        self.children.append(spawn(lambda: work(self.replay, share, self.shares, self.turns, writes)))
+        self.children.append(spawn(lambda: work(self.replay, share, self.shares, self.output, writes)))
         os.close(writes)
         return reads
 
@@ -157,40 +157,34 @@ def added(counts: list[dict[str, int]]) -> dict[str, int]:
     return dict(sum(map(Counter, counts), Counter()))
 
 
-class Turns:
-    """The output that all processes write to, one at a time and whole records each."""
+class SharedOutput:
+    """Where all processes write; a file of a directory is begun by the first that has something for it."""
 
     def __init__(self, output: str, form: Format) -> None:
-        self.output, self.form = output, form
-        self.lock = os.memfd_create("cloudmri-outputs", 0)
-        self.begun = mmap.mmap(-1, mmap.PAGESIZE)      # a byte for each kind: its file was begun in this run
-        self.kinds = sorted(schemas())
-        self.sink: Sink = StreamSink(sys.stdout.buffer)
-        if output != "-":
-            self.sink = self.files = DirectorySink(Path(output), form, append=True)
+        self.turns, self.kinds = Turns(), sorted(schemas())
+        self.begun = mmap.mmap(-1, mmap.PAGESIZE)      # a byte for each kind
+        self.files = None if output == "-" else DirectorySink(Path(output), form, append=True)
+        self.sink: Sink = self.files or StreamSink(sys.stdout.buffer)
 
     def join(self) -> None:
-        """In each process: a lock belongs to an opening, not to a file."""
-        self.lock = os.open(f"/proc/self/fd/{self.lock}", os.O_RDWR)
+        """In each process."""
+        self.turns = self.turns.another()
 
     def write(self, kind: str, data: bytes) -> None:
         number = self.kinds.index(kind)
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
-        try:
-            if self.output != "-" and not self.begun[number]:
+        with self.turns:
+            if self.files and not self.begun[number]:
                 self.files.begin(kind)
                 self.begun[number] = 1
             self.sink.write(kind, data)
-        finally:
-            fcntl.flock(self.lock, fcntl.LOCK_UN)
 
 
-def work(replay: Replay, share: int, shares: int, turns: Turns, pipe: int) -> NoReturn:
+def work(replay: Replay, share: int, shares: int, output: SharedOutput, pipe: int) -> NoReturn:
     """The whole life of a process: its records to the output, and at the end what it has counted into the pipe."""
     become(f"share-{share}")
     code = FAILED
     try:
-        turns.join()
+        output.join()
         signal.signal(signal.SIGINT, lambda *_: replay.stop())
         if share:
             logging.getLogger("cloudmri").setLevel(logging.CRITICAL)   # each would say the same of the files
@@ -202,7 +196,7 @@ def work(replay: Replay, share: int, shares: int, turns: Turns, pipe: int) -> No
                 if kind == "x509":
                     send(out, data)
                 elif kind is not None:
-                    turns.write(kind, data)
+                    output.write(kind, data)
             _, last = replay.worker.times or (0, 0)
             send(out, {**replay.totals()._asdict(), "refused": replay.refused, "ts": last // 1000 / 1e6})
         code = 0

@@ -57,9 +57,10 @@ class Gzip:
             data = self.unpacker.unconsumed_tail or self.unpacker.unused_data
 
     def end(self) -> Iterator[bytes]:
+        if not self.unpacker.eof:      # raw deflate shows its end only when it is asked for more than there is
+            yield self.unpacker.decompress(b"", PIECE)
         if not self.unpacker.eof:
             raise ValueError(TOO_EARLY)
-        return iter(())
 
 
 class Deflate:

@@ -3,23 +3,34 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-
-from cext.ledger import Ledger
+from typing import Protocol
 
 STALLED = 3.0                      # seconds after which a worker that did not move is not well
 WINDOW = 60.0                      # seconds that drops and records are judged over
 FEW = 100                          # dropped packets in the window that say nothing yet
 
 
+class Booked(Protocol):
+    """What is looked at of a Ledger."""
+
+    @property
+    def beaten(self) -> int: ...
+
+    @property
+    def replaced(self) -> int: ...
+
+    def read(self, n: int) -> list[int]: ...
+
+
 class Health:
     """Looks at the ledgers once a second; ``troubles`` says what is wrong now."""
 
-    def __init__(self, ledgers: Sequence[Ledger], names: Sequence[str], drop_limit: float) -> None:
+    def __init__(self, ledgers: Sequence[Booked], names: Sequence[str], drop_limit: float) -> None:
         self.ledgers, self.names, self.drop_limit = ledgers, names, drop_limit
         self.samples: deque[tuple[float, dict[str, int]]] = deque()
         self.lock = threading.Lock()
 
-    def counters(self, ledger: Ledger) -> dict[str, int]:
+    def counters(self, ledger: Booked) -> dict[str, int]:
         return dict(zip(self.names, ledger.read(len(self.names)), strict=True))
 
     def sample(self) -> None:

@@ -25,6 +25,9 @@ class Interface:
         self.index = 0             # of the interface that the rings are bound to; 0: of none
         self.missed = ""           # what was said last of why there is none
 
+    def spare_sockets(self) -> list[socket.socket]:
+        return [one for spare in self.spares for one in spare]
+
     def is_new(self) -> bool:
         """True when it is there, and not the one that the rings are bound to."""
         try:

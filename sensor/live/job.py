@@ -6,6 +6,7 @@ import msgspec
 from cext.ledger import Ledger
 from cext.worker import Worker
 from sensor.engine import Format
+from sensor.turns import Turns
 
 
 class RingJob(msgspec.Struct, frozen=True):
@@ -30,7 +31,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     source: RingJob | SocketJob
     sockets: list[socket.socket]   # the ring's, or the sockets
     ledger: Ledger
-    lock: int                      # descriptor of a file whose lock is that of the outputs
+    turns: Turns                   # of those who write to the output
     output: str                    # "-", or a directory
     format: Format
     block_ms: int

@@ -1,11 +1,11 @@
 """From a worker to its sink: a bounded backlog and a thread that writes it, so that a slow reader stops no capture."""
-import fcntl
 import threading
 from collections import deque
 
 import msgpack
 
 from sensor.sinks import Sink
+from sensor.turns import Turns
 
 MOST_BACKLOG = 64 << 20            # bytes
 
@@ -13,10 +13,9 @@ MOST_BACKLOG = 64 << 20            # bytes
 class Outlet:
     """``put`` never waits.  What does not fit is given up, whole chunks of records, and counted."""
 
-    def __init__(self, sink: Sink, lock: int, *, most: int = MOST_BACKLOG) -> None:
-        """``lock``: a descriptor of this worker's own; its file's lock is held for each write, so that records of
-        several workers do not mix."""
-        self.sink, self.lock, self.most = sink, lock, most
+    def __init__(self, sink: Sink, turns: Turns, *, most: int = MOST_BACKLOG) -> None:
+        """``turns``: held for each write, so that records of several workers do not mix."""
+        self.sink, self.turns, self.most = sink, turns, most
         self.chunks: deque[tuple[str | None, bytes]] = deque()
         self.backlog = self.given_up = 0
         self.changed = threading.Condition()
@@ -67,11 +66,8 @@ class Outlet:
 
     def write(self, chunks: deque[tuple[str | None, bytes]]) -> None:
         for kind, data in chunks:
-            fcntl.flock(self.lock, fcntl.LOCK_EX)
-            try:
+            with self.turns:
                 self.sink.write(kind, data)
-            finally:
-                fcntl.flock(self.lock, fcntl.LOCK_UN)
             with self.changed:
                 self.backlog -= len(data)
 

@@ -9,19 +9,18 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, NoReturn
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from cext.ledger import Ledger
 from cext.worker import COUNTERS, GAUGES, LIVE_COUNTERS
 from sensor.errors import LiveError, UsageError
 from sensor.live import nic, processes
-from sensor.live.health import Health
+from sensor.live.health import Booked, Health
 
 DOCS = dict(COUNTERS + LIVE_COUNTERS + GAUGES)
 NOW = {"flows_peak", "envelopes"} | {name for name, _ in GAUGES}           # values that go down, too
@@ -81,30 +80,43 @@ def family(found: dict[str, Metric], name: str, labels: list[str], doc: str) -> 
     return made
 
 
+class Answer(NamedTuple):
+    code: int
+    body: bytes = b""
+    kind: str = "text/plain; charset=utf-8"
+
+
+Pages = dict[str, Callable[[], Answer]]                # by path
+
+
 class Server(http.server.ThreadingHTTPServer):
-    """Serves from a socket that listens already."""
+    """Serves pages from a socket that listens already."""
 
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, handler: type[http.server.BaseHTTPRequestHandler]) -> None:
-        super().__init__(listener.getsockname()[:2], handler, bind_and_activate=False)
+    def __init__(self, listener: socket.socket, pages: Pages) -> None:
+        super().__init__(listener.getsockname()[:2], Request, bind_and_activate=False)
         self.socket.close()
-        self.socket = listener
+        self.socket, self.pages = listener, pages
 
 
-class Page(http.server.BaseHTTPRequestHandler):
-    """What both servers have in common: short answers, no log, no client that keeps a thread."""
+class Request(http.server.BaseHTTPRequestHandler):
+    """Short answers, no log, no client that keeps a thread."""
 
     timeout = REQUEST_SECONDS
-    health: Health
+    server: Server
 
-    def answer(self, code: int, body: bytes = b"", kind: str = "text/plain; charset=utf-8") -> None:
-        self.send_response(code)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+    def do_GET(self) -> None:
+        page = self.server.pages.get(self.path.partition("?")[0])
+        answer = page() if page else Answer(404)
+        self.send_response(answer.code)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(answer.body)
+
+    do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -112,38 +124,25 @@ class Page(http.server.BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "cloudmri"
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
-    def do_GET(self) -> None:
-        raise NotImplementedError
+def metrics_pages(health: Health, interface: str | None) -> Pages:
+    registry = CollectorRegistry()
+    registry.register(Counters(health, interface))
 
+    def ready() -> Answer:
+        troubles = health.troubles()
+        return Answer(503 if troubles else 200, "".join(f"{one}\n" for one in troubles or ["ready"]).encode())
 
-class MetricsPage(Page):
-    registry: CollectorRegistry
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            self.answer(200, generate_latest(self.registry), CONTENT_TYPE_LATEST)
-        elif path == "/readyz":
-            troubles = self.health.troubles()
-            self.answer(503 if troubles else 200, "".join(f"{one}\n" for one in troubles or ["ready"]).encode())
-        else:
-            self.answer(404, b"there are /metrics and /readyz\n")
+    return {"/metrics": lambda: Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST), "/readyz": ready,
+            "/": lambda: Answer(404, b"there are /metrics and /readyz\n")}
 
 
-class HealthPage(Page):
-    """Open to the mirrored network: it tells nothing but a code."""
-
-    def do_GET(self) -> None:
-        if self.path.partition("?")[0] != "/healthz":
-            self.answer(404)
-        else:
-            self.answer(503 if self.health.troubles() else 200)
+def health_pages(health: Health) -> Pages:
+    """Open to the mirrored network: they tell nothing but a code."""
+    return {"/healthz": lambda: Answer(503 if health.troubles() else 200)}
 
 
-def serve(listeners: Sequence[socket.socket | None], ledgers: Sequence[Ledger], names: Sequence[str],
+def serve(listeners: Sequence[socket.socket | None], ledgers: Sequence[Booked], names: Sequence[str],
           drop_limit: float, interface: str | None, captured: Sequence[socket.socket]) -> NoReturn:
     """The whole life of the process; ``listeners``: of the metrics, of the health page; ``captured``: what it must not
     keep, for a ring lives as long as anybody has its socket."""
@@ -155,13 +154,9 @@ def serve(listeners: Sequence[socket.socket | None], ledgers: Sequence[Ledger], 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     health = Health(ledgers, names, drop_limit)
-    registry = CollectorRegistry()
-    registry.register(Counters(health, interface))
-    pages = (type("_", (MetricsPage,), {"health": health, "registry": registry}),
-             type("_", (HealthPage,), {"health": health}))
-    for listener, page in zip(listeners, pages, strict=True):
+    for listener, pages in zip(listeners, (metrics_pages(health, interface), health_pages(health)), strict=True):
         if listener is not None:
-            threading.Thread(target=Server(listener, page).serve_forever, daemon=True).start()
+            threading.Thread(target=Server(listener, pages).serve_forever, daemon=True).start()
     with contextlib.suppress(BaseException):
         while True:
             health.sample()

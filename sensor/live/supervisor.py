@@ -3,7 +3,6 @@
 It owns rings and ledgers, so that a worker's death moves no flow to another worker and loses no count.  It has one
 thread, and workers are its forks: a replacement needs no start-up, and no right to read the program.
 """
-import fcntl
 import logging
 import mmap
 import os
@@ -23,6 +22,7 @@ from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJo
 from sensor.live.notify import Notify
 from sensor.live.worker import work
 from sensor.protocols import import_all
+from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.live")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
@@ -53,12 +53,11 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Place:
     """A worker's place: its descriptors and its ledger stay when the worker goes."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, turns: Turns) -> None:
+        self.number, self.turns = number, turns
         self.source: RingJob | SocketJob | None = None                 # None: there is nothing to read from yet
         self.sockets: list[socket.socket] = []
         self.ledger = ledger.Ledger(shared(ledger.SIZE))
-        self.lock = -1
         self.process: int | None = None
         self.began = self.again_at = self.wait = 0.0
 
@@ -83,7 +82,8 @@ class Supervisor:
         self.stop_by: float | None = None
         self.workers = live.workers or len(os.sched_getaffinity(0))
         self.pristine = build(options, told.Told(shared(told.SIZE)))   # each worker is a fork of it
-        self.places = [Place(number) for number in range(self.workers)]
+        turns = Turns()
+        self.places = [Place(number, turns.another()) for number in range(self.workers)]
         self.interface: Interface | None = None
         self.told_that_it_listens = False
         self.moving = False            # workers end, to begin anew on other rings
@@ -93,9 +93,6 @@ class Supervisor:
             self.look_at_the_interface()
         else:
             self.open_sockets()
-        lock = os.memfd_create("cloudmri-outputs", 0)
-        for place in self.places:      # a lock belongs to an opening, not to a file
-            place.lock = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)
         self.make_folder()
         self.pages = [pages.open_page(address) if address else None for address in (live.metrics, live.health)]
         self.page_process = 0
@@ -212,7 +209,7 @@ class Supervisor:
     def start(self, place: Place) -> None:
         assert place.source is not None
         job = Job(number=place.number, worker=self.pristine, source=place.source, sockets=place.sockets,
-                  ledger=place.ledger, lock=place.lock, output=self.live.output, format=self.options.format,
+                  ledger=place.ledger, turns=place.turns, output=self.live.output, format=self.options.format,
                   stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
                   grace_seconds=self.live.grace_seconds)
         place.process = processes.spawn(lambda: work(job))
@@ -221,9 +218,11 @@ class Supervisor:
     def start_pages(self) -> None:
         if any(self.pages):
             ledgers = [place.ledger for place in self.places]
+            captured = [one for place in self.places for one in place.sockets]
+            captured += self.interface.spare_sockets() if self.interface else []
             self.page_process = processes.spawn(
                 lambda: pages.serve(self.pages, ledgers, self.pristine.names, self.live.drop_limit,
-                                    self.live.interface, [one for place in self.places for one in place.sockets]))
+                                    self.live.interface, captured))
 
     def look_after_workers(self) -> None:
         now = time.monotonic()
@@ -248,7 +247,7 @@ class Supervisor:
 
     def take_end(self, place: Place, code: int, now: float) -> None:
         """A worker has ended.  One that failed for a reason it knows ends all; another is replaced."""
-        fcntl.flock(place.lock, fcntl.LOCK_UN)         # it may have died with it
+        place.turns.free()             # it may have died in its own
         if self.stop_by is not None:
             self.code = self.code or (1 if code else 0)
         elif self.moving and code == 0:

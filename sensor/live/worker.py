@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cext.receiver import Receiver
+from cext.ring import Ring
 from sensor.errors import SensorError
 from sensor.live import processes
-from sensor.live.inlet import open_inlet
-from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job
+from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob
 from sensor.live.outlet import Outlet
 from sensor.sinks import DirectorySink, Sink, StreamSink
 
@@ -25,10 +26,10 @@ class LiveWorker:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.worker = job.worker
-        self.inlet = open_inlet(job)
-        self.inlet.account()           # what a worker before this one has not fetched
-        self.worker.attach(self.inlet.source, job.ledger)
-        self.outlet = Outlet(open_sink(job), job.lock)
+        self.source = open_source(job)
+        self.source.account()          # what a worker before this one has not fetched
+        self.worker.attach(self.source, job.ledger)
+        self.outlet = Outlet(open_sink(job), job.turns)
         self.stop_by: float | None = None
         self.asked_for_stats = False
         self.next_account = 0.0
@@ -40,7 +41,7 @@ class LiveWorker:
         for one in self.job.sockets:
             poll.register(one, select.POLLIN)
         while self.outlet.trouble is None:
-            more = self.worker.run(self.inlet.source)
+            more = self.worker.run(self.source)
             self.emit()
             if not more:
                 if self.stop_by is not None and not poll.poll(self.quiet_ms()):
@@ -51,7 +52,7 @@ class LiveWorker:
             now = time.monotonic()
             if now > self.next_account:
                 self.next_account = now + 1
-                self.inlet.account()
+                self.source.account()
             if self.asked_for_stats or now > self.next_stats:
                 self.write_stats()
             if self.stop_by is not None and now > self.stop_by:
@@ -73,18 +74,17 @@ class LiveWorker:
             self.outlet.put(kind, data, always=last)
         self.worker.unwritten, self.worker.backlog = self.outlet.given_up, self.outlet.backlog
 
-    def write_stats(self) -> None:
+    def write_stats(self, *, last: bool = False) -> None:
         self.asked_for_stats = False
         self.next_stats = time.monotonic() + self.job.stats_seconds
-        self.inlet.account()
+        self.source.account()
         self.worker.log_stats(time.time_ns(), self.job.number)
-        self.emit()
+        self.emit(last=last)
 
     def end(self) -> int:
         """Flows are closed, records written, counters booked."""
         self.worker.finish_all()
-        self.emit(last=True)           # all open flows at once may be more than otherwise waits
-        self.write_stats()
+        self.write_stats(last=True)    # all open flows at once may be more than otherwise waits
         self.worker.settle()
         if not self.outlet.close(self.job.grace_seconds):
             LOG.error("the output did not take the last records within %g seconds", self.job.grace_seconds)
@@ -108,6 +108,17 @@ class LiveWorker:
 
     def ask_for_stats(self, *_: Any) -> None:
         self.asked_for_stats = True
+
+
+def open_source(job: Job) -> Ring | Receiver:
+    """What the worker reads, from where a worker before it left off."""
+    done = job.ledger.opened
+    if isinstance(job.source, RingJob):
+        return Ring(job.sockets[0].fileno(), block_size=job.source.block_size, block_count=job.source.block_count,
+                    link=job.source.link, done=done)
+    sockets = [(one.fileno(), port, dropped)
+               for one, (port, dropped) in zip(job.sockets, job.source.sockets, strict=True)]
+    return Receiver(sockets, done=done)
 
 
 def open_sink(job: Job) -> Sink:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -61,6 +62,15 @@ def test_what_does_not_fit_is_counted_as_dropped(cable: Wire, way: list[str]) ->
     assert 1000 < counts["kernel_drops"] < 20000
 
 
+def replaced(sensor: Live, before: list[int]) -> bool:
+    """All workers are there, and not all of them are those of before."""
+    return len(sensor.workers()) == len(before) and sensor.workers() != before
+
+
+def said_times(sensor: Live, count: int) -> bool:
+    return sensor.log.read_text().count("listening on t0") == count
+
+
 @pytest.mark.parametrize("way", [RING, SOCKET], ids=["ring", "socket"])
 def test_a_killed_worker_is_replaced_and_what_it_had_in_hand_is_counted(cable: Wire, way: tuple[str, ...]) -> None:
     with live(cable, f"killed{way[0]}", *way, "--workers", "2") as sensor:
@@ -70,7 +80,7 @@ def test_a_killed_worker_is_replaced_and_what_it_had_in_hand_is_counted(cable: W
             before = sensor.workers()
             os.kill(before[0], signal.SIGKILL)
             killed = time.monotonic()
-            sensor.wait(lambda now=before: len(sensor.workers()) == 2 and sensor.workers() != now)  # type: ignore[misc]
+            sensor.wait(partial(replaced, sensor, before))
             assert time.monotonic() - killed < 1
             assert before[1] in sensor.workers()  # the other keeps its flows
         assert sending.wait(30) == 0
@@ -136,7 +146,7 @@ def test_an_interface_may_go_down_be_renamed_go_and_come_back(cable: Wire, worke
             cable.cut()
             sensor.wait(lambda: said("interface t0 has gone; waiting for it to come back"))
             cable.lay()
-            sensor.wait(lambda count=times + 1: sensor.log.read_text().count("listening on t0") == count)  # type: ignore[misc]
+            sensor.wait(partial(said_times, sensor, times + 1))
             cable.send_all(1000)
         counts = settled(sensor)
     assert counts["packets"] == counts["flow_packets"] == 5000

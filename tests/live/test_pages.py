@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cext.ledger import SIZE, Ledger
 from sensor.live.health import FEW, Health
 from tests.conftest import PATH, ROOT
 from tests.live.sensor import Live, live, named, status
@@ -139,7 +138,6 @@ class Book:
     """A ledger that a test writes: by hand, for a worker's pages have no other way in."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger(bytearray(SIZE))
         self.values = dict.fromkeys(NAMES, 0)
         self.beaten = time.monotonic_ns()
         self.replaced = 0
@@ -160,7 +158,7 @@ class Book:
 )
 def test_drops_and_unwritten_records_of_the_last_minute_count(grown: dict[str, int], trouble: str) -> None:
     book = Book()
-    health = Health([book], NAMES, 0.05)  # type: ignore[list-item]
+    health = Health([book], NAMES, 0.05)
     book.values["kernel_drops"] = 10_000  # of long ago
     health.sample()
     assert not health.troubles()

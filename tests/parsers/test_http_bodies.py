@@ -202,6 +202,14 @@ def test_a_bomb_is_unpacked_piece_by_piece_and_given_up(coding: str, monkeypatch
     assert record["status_code"] == 200
 
 
+@pytest.mark.parametrize("size", [65535, 65536, 65537, 131072, 3 * 65536])
+def test_a_raw_body_may_end_where_a_piece_of_it_does(size: int) -> None:
+    raw = zlib.compressobj(wbits=-15)
+    reader = content_codings.Hash("deflate")
+    reader.feed(raw.compress(bytes(size)) + raw.flush())
+    assert reader.finish() == hashlib.sha256(bytes(size)).hexdigest()
+
+
 @pytest.mark.parametrize("window", range(10, 25))
 @pytest.mark.parametrize(
     "body", [b"", PAGE, bytes(1_000_000), bytes(300_000) + PAGE], ids=["none", "page", "0", "long"]
