@@ -143,6 +143,8 @@ cdef class FlowTable:
     cdef Flow* oldest(self) noexcept nogil
     cdef Flow* any(self) noexcept nogil
     cdef void advance(self, Time ts) noexcept nogil
+    cdef void set_back(self, Time by) noexcept nogil
+    cdef Flow* take_all(self) noexcept nogil
     cdef bint grow(self) noexcept nogil
     cdef bint add_chunk(self) noexcept nogil
 

@@ -212,6 +212,47 @@ cdef class FlowTable:
         if self.wheel_at < 0:
             self.wheel_at = (ts >> WHEEL_SHIFT) - 1
 
+    cdef void set_back(self, Time by) noexcept nogil:
+        """The clock that stamps packets was set back: what was due at a time is due as much sooner."""
+        cdef Flow* f = self.take_all()
+        cdef Flow* after
+        cdef Segment* held
+        cdef int i
+        self.now -= by
+        self.candidate = 0
+        self.wheel_at = (self.now >> WHEEL_SHIFT) - 1
+        while f != NULL:
+            after = self.at(f.timer_next) if f.timer_next != NO_FLOW else NULL
+            f.timer_slot = f.timer_next = f.timer_before = NO_FLOW
+            f.deadline -= by
+            f.report -= by
+            for i in range(2):
+                f.side[i].seen -= by
+                f.side[i].waits_since -= by
+                held = f.side[i].held
+                while held != NULL:
+                    held.ts -= by
+                    held = held.after
+            self.schedule(f, f.wake - by)
+            f = after
+
+    cdef Flow* take_all(self) noexcept nogil:
+        """All flows out of the wheel, one behind the other by timer_next."""
+        cdef Flow* first = NULL
+        cdef Flow* f
+        cdef uint32_t number, after
+        cdef int slot
+        for slot in range(WHEEL_SLOTS):
+            number = self.wheel[slot]
+            self.wheel[slot] = NO_FLOW
+            while number != NO_FLOW:
+                f = self.at(number)
+                after = f.timer_next
+                f.timer_next = first.number if first != NULL else NO_FLOW
+                first = f
+                number = after
+        return first
+
     cdef Flow* due(self) noexcept nogil:
         """The next flow whose time to be looked at has passed, out of the wheel; NULL when there is none."""
         cdef int64_t now = self.now >> WHEEL_SHIFT

@@ -10,7 +10,7 @@ A ring's block has its number of frames; of a socket's, the kernel has written i
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from cext.shared cimport load64, store64
+from cext.shared cimport after_loads, load64, store64
 from cext.types cimport SECOND
 
 SIZE = sizeof(Book)
@@ -56,7 +56,8 @@ cdef class Ledger:
         while True:
             turn = load64(&self.book.turn)
             values = [self.book.pages[turn & 1].values[i] for i in range(n)]
-            if load64(&self.book.turn) - turn < 1:
+            after_loads()
+            if load64(&self.book.turn) == turn:
                 return values
 
     def begin_anew(self, int lost_at):

@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from cext.ledger cimport IN_MESSAGES, NOT_RECEIVED
+from cext.ledger cimport IN_MESSAGES, NOT_RECEIVED, msghdr
 from cext.types cimport SECOND
 from cext.wire cimport be32, be64
 
@@ -79,8 +79,8 @@ cdef class Receiver(FrameSource):
         cdef int i
         for i in range(MOST_MESSAGES):
             m = self.message(i)
-            memset(m, 0, sizeof(mmsghdr))
             m.msg_len = NOT_RECEIVED
+            memset(&m.msg_hdr, 0, sizeof(msghdr))
             self.slots[i].place.iov_base = self.slots[i].bytes + HEADROOM
             self.slots[i].place.iov_len = LONGEST_DATAGRAM
             m.msg_hdr.msg_name, m.msg_hdr.msg_namelen = self.slots[i].sender, SENDER

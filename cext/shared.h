@@ -9,6 +9,9 @@ static inline void store32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __A
 static inline uint64_t load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void store64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 
+/* What was loaded before is not loaded again, or later, than what follows. */
+static inline void after_loads(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+
 /* Puts v where old stands; false where something else does. */
 static inline int swap64(uint64_t *p, uint64_t old, uint64_t v) {
     return __atomic_compare_exchange_n(p, &old, v, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);

@@ -6,4 +6,5 @@ cdef extern from "shared.h" nogil:
     void store32(uint32_t* p, uint32_t v) noexcept
     uint64_t load64(const uint64_t* p) noexcept
     void store64(uint64_t* p, uint64_t v) noexcept
+    void after_loads() noexcept
     bint swap64(uint64_t* p, uint64_t old, uint64_t v) noexcept

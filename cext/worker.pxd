@@ -38,6 +38,7 @@ cdef class Worker:
     cdef uint64_t evicted
     cdef uint64_t refused_before   # by the budget of what parsers own, before this worker began
     cdef uint64_t refused
+    cdef uint64_t unread
     cdef uint64_t lost             # stays 0: what a worker lost, the one that replaces it adds to its base
     cdef public uint64_t unwritten  # records that the owner could not get rid of
     cdef public uint64_t backlog   # bytes of records that the owner keeps

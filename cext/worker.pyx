@@ -23,6 +23,7 @@ cdef enum:
     TCP_IDLE = 300
     DATAGRAM_IDLE = 60
     TWIN_SILENCE = 2               # … after which another vantage takes the place of a silent one
+    SET_BACK = 5                   # … that packets are ahead of a clock that was set back
 
 cdef Time NEVER = <Time>1 << 62
 
@@ -56,6 +57,7 @@ LIVE_COUNTERS = (
     ("kernel_drops", "Live: packets that the kernel dropped because the ring or the receive buffer was full."),
     ("ring_freezes", "Live: times that the ring was full."),
     ("lost_in_crash", "Live: packets in the hand of a worker that died."),
+    ("unread_at_end", "Live: packets that there was no time left for at the end."),
     ("records_unwritten", "Live: records given up because the output did not take them in time."),
 )
 GAUGES = (                         # booked, but in no record
@@ -142,6 +144,28 @@ cdef class Worker:
             self.expire()
             self.book(self.source)
 
+    def set_clock(self, Time now):
+        """Live: no packet is later than ``now`` any more.  Where the clock was set back, flows and their timers follow
+        it.  By how much, in ns; 0 where it was not."""
+        cdef Time by = self.flows.now - now
+        if by < SET_BACK * <Time>SECOND:
+            return 0
+        self.flows.set_back(by)
+        return by
+
+    def pass_over(self, FrameSource source):
+        """Live, when the time for the end is over: counts the frames that are here.  How many they were."""
+        cdef int n = 1
+        cdef uint64_t before = self.unread
+        with nogil:
+            while n:
+                n = source.fill(self.frames, BATCH, NEVER)
+                self.unread += n
+                if source.boundary:
+                    self.book(source)
+                    source.give_back()
+        return self.unread - before
+
     def finish_all(self):
         """Ends all flows: the run is over."""
         cdef Flow* f
@@ -201,7 +225,7 @@ cdef class Worker:
             "datagrams_expired": <size_t>&self.decap.fragments.expired,
             "envelopes": <size_t>&self.decap.envelope_count, "kernel_packets": <size_t>&source.kernel_packets,
             "kernel_drops": <size_t>&source.kernel_drops, "ring_freezes": <size_t>&source.freezes,
-            "lost_in_crash": <size_t>&self.lost,
+            "lost_in_crash": <size_t>&self.lost, "unread_at_end": <size_t>&self.unread,
             "records_unwritten": <size_t>&self.unwritten, "flows_open": <size_t>&self.flows.count,
             "memory_bytes": <size_t>&self.memory_held, "backlog_bytes": <size_t>&self.backlog} | {
             f"records_{kind}": <size_t>&self.writer.records[i] for i, kind in enumerate(Schema.registry)}

@@ -119,7 +119,7 @@ def replay(files: tuple[str, ...], output: str, explain: int | None, workers: st
             from sensor.explain import explain_packet
             click.echo(explain_packet(names, explain, options))
             return
-        count = workers_from(workers) or len(os.sched_getaffinity(0))
+        count = workers_from(workers)
         if count > 1:
             from sensor.parallel import ParallelReplay
             code = run(ParallelReplay(names, options, count, output), output, quiet)
@@ -189,9 +189,9 @@ def user_from(name: str, stay_root: bool) -> str | None:
 
 
 def workers_from(text: str) -> int:
-    """A number of workers, or 0 for one a core."""
+    """A number of workers; ``auto`` is one a core that this process may use."""
     if text == "auto":
-        return 0
+        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
     if not text.isdigit() or not 0 < int(text) <= MOST_WORKERS:
         raise UsageError(f"--workers is a number from 1 to {MOST_WORKERS}, or auto, not {text!r}")
     return int(text)

@@ -23,7 +23,7 @@ import msgspec
 from cext.decap import DROP_NAMES
 from sensor.engine import Chunk, Format, Options, Replay, Totals
 from sensor.errors import SensorError, UsageError
-from sensor.live.processes import FAILED, become, spawn
+from sensor.live.processes import FAILED, spawn
 from sensor.protocols import schemas
 from sensor.sinks import DirectorySink, Sink, StreamSink
 from sensor.turns import Turns
@@ -35,8 +35,8 @@ READ, DAY = 1 << 20, 86400.0
 
 
 class ParallelReplay:
-    """The face of a Replay, and several of them behind it.  They write to the output themselves, in turns; what is
-    left to its iteration are certificates and the stats record."""
+    """The face of a Replay, and several of them behind it, which begin at once.  They write to the output themselves, in
+    turns; what is left to its iteration are certificates and the stats record."""
 
     def __init__(self, names: list[str], options: Options, shares: int, output: str) -> None:
         if "-" in names or not all(map(os.path.isfile, names)):
@@ -50,6 +50,7 @@ class ParallelReplay:
         self.children: list[int] = []
         self.said: list[dict[str, Any]] = []
         self.certificates, self.told = b"", 0
+        self.pipes = [self.start(share) for share in range(shares)]    # now: a fork must have one thread only
 
     def stop(self) -> None:
         """Reads no more; what is known of open flows is still written."""
@@ -58,8 +59,7 @@ class ParallelReplay:
             os.kill(child, signal.SIGINT)
 
     def __iter__(self) -> Iterator[Chunk]:
-        pipes = [self.start(share) for share in range(self.shares)]
-        self.gather(pipes)
+        self.gather(self.pipes)
         for child in self.children:
             _, status = os.waitpid(child, 0)
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPIPE:
@@ -79,7 +79,8 @@ class ParallelReplay:
     def start(self, share: int) -> int:
         """A process for one share; the end of a pipe that it writes to."""
         reads, writes = os.pipe()
-        self.children.append(spawn(lambda: work(self.replay, share, self.shares, self.output, writes)))
+        self.children.append(spawn(f"share-{share}",
+                                   lambda: work(self.replay, share, self.shares, self.output, writes)))
         os.close(writes)
         return reads
 
@@ -181,7 +182,6 @@ class SharedOutput:
 
 def work(replay: Replay, share: int, shares: int, output: SharedOutput, pipe: int) -> NoReturn:
     """The whole life of a process: its records to the output, and at the end what it has counted into the pipe."""
-    become(f"share-{share}")
     code = FAILED
     try:
         output.join()

@@ -1,11 +1,29 @@
 """Flows: conn records with Zeek's fields and meanings, timeouts on packet time, tenants and twins."""
 
+import json
 import struct
 
 import communityid
 import pytest
 
-from tests.builders import ACK, FIN, PSH, RST, START, SYN, Talk, Timed, Turns, connection, ethernet, ip, udp, vxlan
+from cext.pcap import Capture
+from tests.builders import (
+    ACK,
+    FIN,
+    PSH,
+    RST,
+    START,
+    SYN,
+    Talk,
+    Timed,
+    Turns,
+    connection,
+    ethernet,
+    ip,
+    pcap,
+    udp,
+    vxlan,
+)
 from tests.conftest import Run, run
 
 HELLO: Turns = [(True, b"hello"), (False, b"welcome")]
@@ -119,6 +137,24 @@ def test_one_packet_far_in_the_future_expires_nothing_else() -> None:
     conns = run(frames).of("conn")
     assert len(conns) == 2
     assert conns[0]["orig_pkts"] == 2
+
+
+def test_flows_follow_a_clock_that_was_set_back() -> None:
+    """An hour back: what was there comes to its end a minute later, not an hour and a minute."""
+    hour = 3600.0
+
+    def at(*times: float) -> bytes:
+        said = [ethernet(ip("10.0.0.1", f"10.0.0.{i + 2}", 17, udp(999, 999, b"x"))) for i in range(len(times))]
+        return pcap(zip(times, said, strict=True))
+
+    worker = Run(b"").worker
+    for data in (at(2 * hour, 2 * hour + 1), at(hour + 2), at(hour + 63, hour + 64)):
+        capture = Capture(data)
+        while worker.run(capture):
+            pass
+        worker.set_clock(round((hour + 2) * 1e9))
+    ended = [json.loads(line)["id.resp_h"] for _, chunk in worker.writer.drain() for line in chunk.splitlines()]
+    assert sorted(ended) == ["10.0.0.2", "10.0.0.3"]
 
 
 def test_syn_on_a_finished_four_tuple_is_a_new_connection() -> None:

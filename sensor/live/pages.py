@@ -4,13 +4,14 @@ A process of its own, for the supervisor has one thread; it reads the ledgers an
 """
 import contextlib
 import http.server
+import logging
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,10 +23,12 @@ from sensor.errors import LiveError, UsageError
 from sensor.live import nic, processes
 from sensor.live.health import Booked, Health
 
+LOG = logging.getLogger("cloudmri.live")
 DOCS = dict(COUNTERS + LIVE_COUNTERS + GAUGES)
 NOW = {"flows_peak", "envelopes"} | {name for name, _ in GAUGES}           # values that go down, too
-REASONS = {"kernel_drops": "kernel", "lost_in_crash": "crash"}
-REQUEST_SECONDS = 5.0
+REASONS = {"kernel_drops": "kernel", "lost_in_crash": "crash", "unread_at_end": "end"}
+REQUEST_SECONDS = 5.0             # for all of a request
+MOST_REQUESTS = 32                 # at a time; another is not answered
 
 
 def open_page(address: str) -> socket.socket:
@@ -90,7 +93,7 @@ Pages = dict[str, Callable[[], Answer]]                # by path
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves pages from a socket that listens already."""
+    """Serves pages from a socket that listens already, to so many at a time, and to none for long."""
 
     daemon_threads = True
 
@@ -98,6 +101,35 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(listener.getsockname()[:2], Request, bind_and_activate=False)
         self.socket.close()
         self.socket, self.pages = listener, pages
+        self.begun: dict[socket.socket, float] = {}    # requests that are not answered yet
+        self.lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.lock:
+            full = len(self.begun) >= MOST_REQUESTS
+            if not full:
+                self.begun[request] = time.monotonic()
+        if full:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self.lock:
+            self.begun.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or was too slow, is nobody's trouble."""
+        LOG.debug("a request of %s was not answered", client_address, exc_info=True)
+
+    def end_overdue(self) -> None:
+        """Ends those that send a byte now and then."""
+        with self.lock:
+            overdue = [one for one, began in self.begun.items() if time.monotonic() - began > REQUEST_SECONDS]
+        for one in overdue:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 class Request(http.server.BaseHTTPRequestHandler):
@@ -148,17 +180,19 @@ def serve(listeners: Sequence[socket.socket | None], ledgers: Sequence[Booked], 
     keep, for a ring lives as long as anybody has its socket."""
     for one in captured:
         one.close()
-    processes.become("pages")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     health = Health(ledgers, names, drop_limit)
-    for listener, pages in zip(listeners, (metrics_pages(health, interface), health_pages(health)), strict=True):
-        if listener is not None:
-            threading.Thread(target=Server(listener, pages).serve_forever, daemon=True).start()
+    servers = [Server(listener, pages) for listener, pages
+               in zip(listeners, (metrics_pages(health, interface), health_pages(health)), strict=True) if listener]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
     with contextlib.suppress(BaseException):
         while True:
             health.sample()
+            for server in servers:
+                server.end_overdue()
             time.sleep(1)
     os._exit(processes.FAILED)

@@ -3,6 +3,7 @@ import ctypes
 import gc
 import os
 import pwd
+import resource
 import signal
 import struct
 from collections.abc import Callable
@@ -17,19 +18,32 @@ FAILED = 70                        # exit code of a process that failed for no r
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def spawn(work: Callable[[], NoReturn]) -> int:
-    """A fork of this process that does the work; its number.  This process must have one thread only."""
+def spawn(name: str, work: Callable[[], NoReturn]) -> int:
+    """A fork of this process that does the work, as ps names it; its number.  This process must have one thread only.
+
+    Raises OSError where no process is to be had.
+    """
     gc.freeze()                    # what is there already is not looked at, and so not copied
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
+        become(name, parent)
         work()
     return child
 
 
-def become(name: str) -> None:
+def allow_descriptors() -> None:
+    """As many open files as this process may have: rings and their spares take a descriptor each."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def become(name: str, parent: int) -> None:
     """The first that a child does: a name for ps, and an end when its parent ends."""
     LIBC.prctl(PR_SET_NAME, f"cmri-{name}".encode()[:15])
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:     # it ended before this was said
+        os._exit(0)
 
 
 def give_up_rights(user: str) -> None:

@@ -28,6 +28,8 @@ LOG = logging.getLogger("cloudmri.live")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 SHORT_LIFE = 5.0                   # seconds; a worker that dies sooner is replaced later and later …
 LONGEST_WAIT = 30.0                # … up to this
+PAGE_WAIT = 0.5                    # … and after the HTTP pages' process has ended
+FORK_WAIT = 1.0                    # seconds until another try where no process was to be had
 
 
 class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +37,7 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     interface: str | None = None   # a ring there, or …
     listen: tuple[str, ...] = ()   # … sockets at these addresses
-    workers: int = 1               # 0: one for each core
+    workers: int = 1
     plain: bool = False            # traffic that is not encapsulated, too
     promiscuous: bool = True
     ring_bytes: int = 64 << 20     # of each worker
@@ -80,13 +82,14 @@ class Supervisor:
         """Opens rings or sockets, and gives up its rights.  Raises LiveError, UsageError."""
         self.live, self.options = live, options
         self.stop_by: float | None = None
-        self.workers = live.workers or len(os.sched_getaffinity(0))
+        self.workers = live.workers
+        processes.allow_descriptors()
         self.pristine = build(options, told.Told(shared(told.SIZE)))   # each worker is a fork of it
         turns = Turns()
         self.places = [Place(number, turns.another()) for number in range(self.workers)]
         self.interface: Interface | None = None
         self.told_that_it_listens = False
-        self.moving = False            # workers end, to begin anew on other rings
+        self.move_by: float | None = None              # until when workers end, to begin anew on other rings
         if live.interface:
             self.interface = Interface(live.interface, self.workers, live.ring_bytes, self.set_up)
             self.claimed = rings.claim_ports((*options.vxlan_ports, *options.geneve_ports))
@@ -95,7 +98,7 @@ class Supervisor:
             self.open_sockets()
         self.make_folder()
         self.pages = [pages.open_page(address) if address else None for address in (live.metrics, live.health)]
-        self.page_process = 0
+        self.page_process, self.page_again_at = 0, 0.0
         if live.user is not None:
             import_all()           # later it may not be readable
             processes.give_up_rights(live.user)
@@ -134,10 +137,15 @@ class Supervisor:
         """An interface that came, or came anew: workers that read another one end, and begin on rings of this one."""
         if self.interface is None or self.stop_by is not None:
             return
-        if not self.moving and self.interface.is_new():
-            self.moving = True
+        now = time.monotonic()
+        if self.move_by is None and self.interface.is_new():
+            self.move_by = now + self.live.grace_seconds + 2
             self.pass_on(signal.SIGTERM)
-        if not self.moving or any(place.process for place in self.places):
+        if self.move_by is None:
+            return
+        if any(place.process for place in self.places):
+            if now > self.move_by:
+                self.pass_on(signal.SIGKILL)
             return
         try:
             opened = self.interface.open()
@@ -151,13 +159,12 @@ class Supervisor:
                 old.close()
             place.source, place.sockets, place.again_at = job, [ring], 0.0
             place.ledger.begin_anew(self.pristine.names.index("lost_in_crash"))
-        self.moving = self.told_that_it_listens = False
+        self.move_by, self.told_that_it_listens = None, False
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT, or until nobody reads the records.  The exit code."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.look_after_workers()
-        self.start_pages()
         self.notify = Notify([place.ledger for place in self.places])
         while any(place.process for place in self.places) or self.stop_by is None:
             found = signal.sigtimedwait(SIGNALS, self.time_left())
@@ -172,7 +179,8 @@ class Supervisor:
         """Seconds until something has to be done, signals apart."""
         now = time.monotonic()
         due = [place.again_at for place in self.places
-               if place.process is None and place.source is not None and self.stop_by is None and not self.moving]
+               if place.process is None and place.source is not None and self.may_start]
+        due += [self.page_again_at] if not self.page_process and any(self.pages) and self.stop_by is None else []
         if self.stop_by is not None:
             due.append(self.stop_by)
         return max(0.0, min([*due, now + 1.0]) - now)
@@ -212,23 +220,39 @@ class Supervisor:
                   ledger=place.ledger, turns=place.turns, output=self.live.output, format=self.options.format,
                   stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
                   grace_seconds=self.live.grace_seconds)
-        place.process = processes.spawn(lambda: work(job))
+        try:
+            place.process = processes.spawn(f"worker-{place.number}", lambda: work(job))
+        except OSError as error:       # no process or no memory is to be had now
+            LOG.error("worker %d cannot be started: %s; trying again", place.number, error.strerror)
+            place.again_at = time.monotonic() + FORK_WAIT
         place.began = time.monotonic()
 
-    def start_pages(self) -> None:
-        if any(self.pages):
-            ledgers = [place.ledger for place in self.places]
-            captured = [one for place in self.places for one in place.sockets]
-            captured += self.interface.spare_sockets() if self.interface else []
-            self.page_process = processes.spawn(
-                lambda: pages.serve(self.pages, ledgers, self.pristine.names, self.live.drop_limit,
-                                    self.live.interface, captured))
+    @property
+    def may_start(self) -> bool:
+        """Workers are begun: the end has not come, and no other ring is waited for."""
+        return self.stop_by is None and self.move_by is None
+
+    def look_after_pages(self, now: float) -> None:
+        if self.stop_by is not None or not any(self.pages):
+            return
+        if self.page_process and os.waitpid(self.page_process, os.WNOHANG)[0]:
+            LOG.error("the process of the HTTP pages has ended; another takes its place")
+            self.page_process, self.page_again_at = 0, now + PAGE_WAIT
+        if self.page_process or now < self.page_again_at:
+            return
+        ledgers = [place.ledger for place in self.places]
+        captured = [one for place in self.places for one in place.sockets]
+        captured += self.interface.spare_sockets() if self.interface else []
+        try:
+            self.page_process = processes.spawn("pages", lambda: pages.serve(
+                self.pages, ledgers, self.pristine.names, self.live.drop_limit, self.live.interface, captured))
+        except OSError as error:
+            LOG.error("the process of the HTTP pages cannot be started: %s; trying again", error.strerror)
+            self.page_again_at = now + PAGE_WAIT
 
     def look_after_workers(self) -> None:
         now = time.monotonic()
-        if self.page_process and self.stop_by is None and os.waitpid(self.page_process, os.WNOHANG)[0]:
-            LOG.error("the process of the HTTP pages has ended; another takes its place")
-            self.start_pages()
+        self.look_after_pages(now)
         for place in self.places:
             if place.process is not None:
                 ended, status = os.waitpid(place.process, os.WNOHANG)
@@ -236,7 +260,7 @@ class Supervisor:
                     place.process = None
                     self.take_end(place, os.waitstatus_to_exitcode(status), now)
             if (place.process is None and place.source is not None and now >= place.again_at
-                    and self.stop_by is None and not self.moving):
+                    and self.may_start):
                 self.start(place)
         if not self.told_that_it_listens and all(place.process for place in self.places):
             self.told_that_it_listens = True
@@ -250,7 +274,7 @@ class Supervisor:
         place.turns.free()             # it may have died in its own
         if self.stop_by is not None:
             self.code = self.code or (1 if code else 0)
-        elif self.moving and code == 0:
+        elif self.move_by is not None and code in (0, -signal.SIGKILL):
             place.source = None
         elif code in (KNOWN_TROUBLE, OUTPUT_CLOSED):
             self.code = code if code == OUTPUT_CLOSED else 1

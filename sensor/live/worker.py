@@ -31,6 +31,7 @@ class LiveWorker:
         self.worker.attach(self.source, job.ledger)
         self.outlet = Outlet(open_sink(job), job.turns)
         self.stop_by: float | None = None
+        self.left = 0                  # packets that were not read when the time for the end was over
         self.asked_for_stats = False
         self.next_account = 0.0
         self.next_stats = time.monotonic() + job.stats_seconds
@@ -48,16 +49,35 @@ class LiveWorker:
                     break
                 if poll.poll(POLL_MS):
                     self.look_for_trouble()
-                self.worker.tick(time.time_ns() - max(BEHIND, 2_000_000 * self.job.block_ms))
+                self.worker.tick(self.latest())
             now = time.monotonic()
             if now > self.next_account:
                 self.next_account = now + 1
                 self.source.account()
+                self.look_at_the_clock()
             if self.asked_for_stats or now > self.next_stats:
                 self.write_stats()
             if self.stop_by is not None and now > self.stop_by:
+                self.leave_the_rest(poll)
                 break
         return self.end()
+
+    def latest(self) -> int:
+        """No packet comes any more that was stamped before, in ns."""
+        return time.time_ns() - max(BEHIND, 2_000_000 * self.job.block_ms)
+
+    def look_at_the_clock(self) -> None:
+        if by := self.worker.set_clock(self.latest()):
+            LOG.warning("the clock was set back by %.0f s; times of open flows were set back, too", by / 1e9)
+
+    def leave_the_rest(self, poll: select.poll) -> None:
+        """Counts what there is no time for."""
+        self.left = self.worker.pass_over(self.source)
+        while poll.poll(self.quiet_ms()):
+            self.left += self.worker.pass_over(self.source)
+        if self.left:
+            LOG.error("%d packets were left unread after %g seconds; choose a longer --grace", self.left,
+                      self.job.grace_seconds)
 
     def quiet_ms(self) -> int:
         """How long nothing comes when nothing will come any more: a block that has begun is handed over by then."""
@@ -90,7 +110,7 @@ class LiveWorker:
             LOG.error("the output did not take the last records within %g seconds", self.job.grace_seconds)
             return KNOWN_TROUBLE
         if self.outlet.trouble is None:
-            return 0
+            return KNOWN_TROUBLE if self.left else 0
         if isinstance(self.outlet.trouble, BrokenPipeError):
             return OUTPUT_CLOSED
         LOG.error("%s", self.outlet.trouble)
@@ -129,7 +149,6 @@ def open_sink(job: Job) -> Sink:
 
 def work(job: Job) -> NoReturn:
     """The whole life of the process."""
-    processes.become(f"worker-{job.number}")
     code = KNOWN_TROUBLE
     try:
         worker = LiveWorker(job)

@@ -1,16 +1,20 @@
 """What Prometheus and load balancers are told."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sensor.live import pages
 from sensor.live.health import FEW, Health
 from tests.conftest import PATH, ROOT
 from tests.live.sensor import Live, live, named, status
@@ -132,6 +136,30 @@ def test_other_paths_are_not_there(cable: Wire, sensor: Live, url: str, code: in
     assert get(cable, url, "-X", "POST")[0] == 501
     got = get(cable, url, "-I")
     assert got[0] == code and ("cloudmri" not in got[1] or "Server: cloudmri\n" in got[1].replace("\r", ""))
+
+
+def test_those_who_send_a_byte_now_and_then_keep_nobody_out() -> None:
+    listener = pages.open_page("127.0.0.1:0")
+    server = pages.Server(listener, {"/healthz": lambda: pages.Answer(200)})
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    slow = [socket.create_connection(listener.getsockname()) for _ in range(pages.MOST_REQUESTS + 5)]
+    for one in slow:
+        with contextlib.suppress(OSError):
+            one.sendall(b"GET /heal")
+    end = time.monotonic() + 3 * pages.REQUEST_SECONDS
+    answer = b""
+    while not answer:
+        assert time.monotonic() < end
+        with contextlib.suppress(OSError), socket.create_connection(listener.getsockname()) as asking:
+            asking.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            answer = asking.recv(100)
+        time.sleep(0.2)
+        server.end_overdue()
+    assert b" 200 " in answer
+    for one in slow:
+        one.close()
+    server.shutdown()
+    server.server_close()
 
 
 class Book:
