@@ -35,8 +35,8 @@ READ, DAY = 1 << 20, 86400.0
 
 
 class ParallelReplay:
-    """The face of a Replay, and several of them behind it, which begin at once.  They write to the output themselves, in
-    turns; what is left to its iteration are certificates and the stats record."""
+    """The face of a Replay, and several of them behind it, which begin at once.  They write to the output themselves,
+    in turns; what is left to its iteration are certificates and the stats record."""
 
     def __init__(self, names: list[str], options: Options, shares: int, output: str) -> None:
         if "-" in names or not all(map(os.path.isfile, names)):
