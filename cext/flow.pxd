@@ -106,6 +106,9 @@ cdef struct Flow:
     bint partial                   # began in the middle
     uint8_t first_seen             # bit is_orig: a packet of that side was seen
     uint8_t flips
+    bint is_twin                   # another tenant has shown it: its flow began at twin_first
+    uint32_t twin_tenant
+    Time twin_first
     bint lingers                   # it has ended; only late packets are waited for
     Side side[2]                   # by is_orig
 

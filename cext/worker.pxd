@@ -12,6 +12,7 @@ from cext.parser cimport Reason
 from cext.sessions cimport Sessions
 from cext.source cimport FrameSource
 from cext.stream cimport Streams
+from cext.twins cimport Twins
 from cext.types cimport Time
 from cext.writer cimport Writer
 
@@ -24,6 +25,8 @@ cdef class Worker:
     cdef Dispatch dispatch
     cdef ConnLog conns
     cdef Sessions sessions
+    cdef Twins twin_flows
+    cdef bint omit_twins
     cdef Filter filter
     cdef uint8_t server_ports[2][8192]   # by is_udp: bit set of the ports that servers use
     cdef uint32_t share            # which flows are this worker's, of so many shares
@@ -57,6 +60,7 @@ cdef class Worker:
     cdef find_places(self, FrameSource source)
     cdef void process(self, int n) noexcept nogil
     cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil
+    cdef void leave_twin(self, Flow* f) noexcept nogil
     cdef void take(self, const Packet* p) noexcept nogil
     cdef Time wake(self, const Flow* f) noexcept nogil
     cdef Flow* new_flow(self, const Packet* p, bint* is_orig) noexcept nogil

@@ -37,6 +37,8 @@ COUNTERS = (
     ("flows_peak", "Most flows at a time."),
     ("flows_evicted", "Flows ended early because the table was full."),
     ("twin_packets", "Packets that another vantage had shown already."),
+    ("twin_flows", "Flows that another tenant's mirror session had shown already."),
+    ("twins_forgotten", "Flows whose twin could not be found any more: too many were begun at a time."),
     ("gaps", "Holes in TCP streams that were given up."),
     ("missed_bytes", "Bytes in them."),
     ("reorder_shed", "Holes given up early for want of memory."),
@@ -77,15 +79,18 @@ cdef class Worker:
 
     def __init__(self, Decap decap, Writer writer, *, Filter filter=None, begin=None, end=None,
                  server_ports=((), ()), protocols=None, uint32_t most_flows=1 << 20, double reorder_window=0.25,
-                 double interim=0):
+                 double interim=0, bint omit_twins=False):
         """``begin`` and ``end``: times in ns that bound the packets used; ``server_ports``: of TCP, of UDP;
-        ``interim``: seconds after which a flow that goes on has another conn record, 0 for none."""
+        ``interim``: seconds after which a flow that goes on has another conn record, 0 for none; ``omit_twins``: of a
+        flow that another tenant has shown only the conn record is written."""
         self.decap, self.writer, self.filter = decap, writer, filter
         self.flows = FlowTable(most_flows)
         self.dispatch = Dispatch(writer, protocols)
         self.streams = Streams(self.dispatch, window=reorder_window)
         self.conns = ConnLog(writer)
         self.sessions = Sessions()
+        self.twin_flows = Twins()
+        self.omit_twins = omit_twins
         self.begin = 0 if begin is None else begin
         self.end = NEVER if end is None else end
         self.first_time = -1
@@ -215,7 +220,8 @@ cdef class Worker:
             "packets": <size_t>&self.packets, "bytes": <size_t>&self.bytes,
             "flow_packets": <size_t>&self.flow_packets, "flows": <size_t>&self.flows.created,
             "flows_peak": <size_t>&self.flows.peak, "flows_evicted": <size_t>&self.evicted,
-            "twin_packets": <size_t>&self.twins, "gaps": <size_t>&self.streams.gaps,
+            "twin_packets": <size_t>&self.twins, "twin_flows": <size_t>&self.twin_flows.found,
+            "twins_forgotten": <size_t>&self.twin_flows.forgotten, "gaps": <size_t>&self.streams.gaps,
             "missed_bytes": <size_t>&self.streams.missed, "reorder_shed": <size_t>&self.streams.shed,
             "parsers_rejected": <size_t>&self.dispatch.rejected, "parsers_shed": <size_t>&self.dispatch.shed,
             "parsers_refused": <size_t>&self.refused, "python_calls": <size_t>&self.writer.asked,
@@ -381,6 +387,8 @@ cdef class Worker:
         take_turn(f, p, is_orig, &turn)
         if turn.acks > acked and acked and clean(f):
             self.sessions.acknowledge(p.envelope, acked, seen, turn.acks)
+        if p.flags & SYN and f.tenant and not f.is_twin and self.twin_flows.is_handshake_known(f, p.ts):
+            self.leave_twin(f)
         self.streams.push(f, &turn, p)
         if turn.closing:
             f.lingers = True
@@ -393,7 +401,14 @@ cdef class Worker:
         if p.ts > f.last:
             f.last = p.ts
         if p.proto == IPPROTO_UDP:
+            if f.tenant and not f.is_twin and self.twin_flows.is_datagram_known(f, p):
+                self.leave_twin(f)
             self.dispatch.datagram(f, is_orig, p)
+
+    cdef void leave_twin(self, Flow* f) noexcept nogil:
+        """Another tenant has shown the flow already, and its records were written there."""
+        if self.omit_twins:
+            self.dispatch.end(f, FINISHED, f.last)
 
     cdef Time timeout(self, const Flow* f) noexcept nogil:
         """How long the flow may be silent from now on."""

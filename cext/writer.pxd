@@ -22,6 +22,7 @@ cdef struct Cached:                # the identity of a flow, as encoded
     uint32_t number
     uint32_t flips
     uint32_t envelope
+    bint is_twin
     Addr orig_h
     Addr resp_h
     uint32_t size
@@ -58,6 +59,6 @@ cdef class Writer(Sink):
     cdef bint render_flow(self, Flow* f, uint32_t* count) noexcept nogil
     cdef bint render(self, Record* r, uint32_t* count) noexcept nogil
     cdef void put_envelope(self, Record* r, uint32_t number, uint8_t* hex) noexcept nogil
-    cdef void uid(self, const Flow* f, uint8_t* text) noexcept nogil
+    cdef void uid(self, const Flow* f, uint32_t tenant, Time first, uint8_t* text) noexcept nogil
     cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil
     cdef bint count_weird(self, const char* name) noexcept with gil

@@ -48,6 +48,9 @@ cdef int TUNNEL_DEPTH = IDENTITY.count("tunnel_depth", "Tunnels around the flow 
 cdef int TUNNEL_VNI = IDENTITY.count("tunnel_vni", "VXLAN or GENEVE network identifier of the innermost of them.",
                                      source="RFC 7348, 5; RFC 8926, 3.4")
 
+cdef int TWIN_UID = IDENTITY.text("twin_uid", "Of a flow that another tenant's mirror session shows, too, and showed "
+                                  "first: its uid there.", source="packets")
+
 IDENTITY_FIELDS = IDENTITY.fields
 ENVELOPE_FIELDS = {field.name for field in IDENTITY.fields[VXLAN_VNI:TUNNEL_DEPTH]}
 
@@ -214,7 +217,7 @@ cdef class Writer(Sink):
         cdef Cached* c = &self.cache[f.number & (CACHED - 1)]
         cdef Buffer b
         if c.size and c.hash == f.hash and c.first == f.first and c.number == f.number and c.flips == f.flips and (
-                c.envelope == f.envelope and same_addr(&c.orig_h, &f.orig_h) and same_addr(&c.resp_h, &f.resp_h)):
+                c.envelope == f.envelope and c.is_twin == f.is_twin and same_addr(&c.orig_h, &f.orig_h) and same_addr(&c.resp_h, &f.resp_h)):
             b.p, b.n, b.room = c.bytes, c.size, 0
             count[0] = c.count
             return b
@@ -223,16 +226,17 @@ cdef class Writer(Sink):
         if self.scratch.n <= CACHED_SIZE:
             memcpy(c.bytes, self.scratch.p, self.scratch.n)
             c.hash, c.first, c.number, c.flips = f.hash, f.first, f.number, f.flips
-            c.envelope, c.orig_h, c.resp_h = f.envelope, f.orig_h, f.resp_h
+            c.envelope, c.orig_h, c.resp_h, c.is_twin = f.envelope, f.orig_h, f.resp_h, f.is_twin
             c.size, c.count = <uint32_t>self.scratch.n, count[0]
         return self.scratch
 
     cdef bint render_flow(self, Flow* f, uint32_t* count) noexcept nogil:
         cdef uint8_t uid[UID_SIZE]
+        cdef uint8_t twin[UID_SIZE]
         cdef uint8_t hex[64]
         cdef Record r
         clear(&r)
-        self.uid(f, uid)
+        self.uid(f, f.tenant, f.first, uid)
         put_text(&r, UID, span(uid, UID_SIZE))
         put_addr(&r, ORIG_H, &f.orig_h)
         put_number(&r, ORIG_P, f.orig_p)
@@ -243,6 +247,9 @@ cdef class Writer(Sink):
             put_number(&r, TUNNEL_DEPTH, f.tunnel_depth)
         if f.tunnel_vni:
             put_number(&r, TUNNEL_VNI, f.tunnel_vni)
+        if f.is_twin:              # the same ends: only tenant and time tell the two apart
+            self.uid(f, f.twin_tenant, f.twin_first, twin)
+            put_text(&r, TWIN_UID, span(twin, UID_SIZE))
         return self.render(&r, count)
 
     cdef bint render(self, Record* r, uint32_t* count) noexcept nogil:
@@ -283,11 +290,11 @@ cdef class Writer(Sink):
         if vpc:
             put_word(r, VPC, vpc, <uint32_t>len(vpc))
 
-    cdef void uid(self, const Flow* f, uint8_t* text) noexcept nogil:
+    cdef void uid(self, const Flow* f, uint32_t tenant, Time first, uint8_t* text) noexcept nogil:
         """C and 17 digits in base 62: a keyed hash of tenant, ends in either order, protocol and first time."""
         cdef uint64_t a = end_hash(self.seed, &f.orig_h, f.orig_p), b = end_hash(self.seed, &f.resp_h, f.resp_p)
-        cdef uint64_t c = mix64(self.seed[0] ^ <uint64_t>f.first,
-                                self.seed[1] ^ (<uint64_t>f.tenant << 32 | f.proto))
+        cdef uint64_t c = mix64(self.seed[0] ^ <uint64_t>first,
+                                self.seed[1] ^ (<uint64_t>tenant << 32 | f.proto))
         cdef uint64_t high = mix64((a + b) ^ c, (a ^ b) ^ self.seed[1])
         cdef uint64_t low = mix64((a ^ b) ^ c ^ high, ~(a + b))
         cdef int i

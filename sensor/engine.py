@@ -49,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     sql: Literal["text", "fingerprint"] = "text"
     http_headers: bool = False
     http_sha256: bool = False
+    twins: Literal["mark", "omit"] = "mark"
 
 
 def build(options: Options, told: Told | None = None) -> Worker:
@@ -64,7 +65,8 @@ def build(options: Options, told: Told | None = None) -> Worker:
                     http_headers=options.http_headers, http_sha256=options.http_sha256, told=told)
     return Worker(decap, writer, filter=compile_filter(options.filter) if options.filter else None,
                   begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
-                  most_flows=options.max_flows, reorder_window=options.reorder_window, interim=options.conn_interim)
+                  most_flows=options.max_flows, reorder_window=options.reorder_window, interim=options.conn_interim,
+                  omit_twins=options.twins == "omit")
 
 
 class Totals(NamedTuple):

@@ -34,6 +34,8 @@ RECORDS = (
     click.option("--http-sha256", is_flag=True, help="Write SHA-256 of HTTP bodies, unpacked; all are read then."),
     click.option("--conn-interim", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="SECONDS",
                  help="Write a conn record of a flow that goes on that often, too; 0: at its end alone."),
+    click.option("--twins", type=click.Choice(["mark", "omit"]), default="mark", show_default=True,
+                 help="Of a flow that another tenant's session shows first: mark all its records, or write conn only."),
     click.option("--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time."),
     click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True),
     click.option("--debug", is_flag=True, help="Show tracebacks."),

@@ -31,6 +31,7 @@ ROOMS = {
     "decap": "fragments packet types wire",
     "flow": "packet types wire",
     "tcp": "flow packet types",
+    "twins": "flow packet types wire",
     "stream": "flow packet tcp types",
     "record": "buffer text types",
     "owned": "buffer",

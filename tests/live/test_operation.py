@@ -107,6 +107,17 @@ def test_a_killed_worker_is_replaced_and_what_it_had_in_hand_is_counted(cable: W
     assert counts["packets"] > 50000
 
 
+@pytest.mark.parametrize("way", [RING, SOCKET], ids=["ring", "socket"])
+def test_twins_meet_in_one_worker(cable: Wire, way: tuple[str, ...]) -> None:
+    """Two VNIs show the same flows: whatever the outer ports and the number of workers, each is known again."""
+    with live(cable, f"twins{way[0]}", *way, "--workers", "2") as sensor:
+        cable.send_all(400, flows=200, vnis=2)
+        settled(sensor)
+    first = {record["uid"] for record in sensor.of("conn") if "twin_uid" not in record}
+    named = [record["twin_uid"] for record in sensor.of("conn") if "twin_uid" in record]
+    assert len(first) == len(named) == 200 and set(named) == first
+
+
 def test_files_that_are_moved_away_are_opened_anew(cable: Wire) -> None:
     with live(cable, "moved", *RING, "--workers", "2", "--conn-interim", "0.1") as sensor:
         cable.send_all(1000)

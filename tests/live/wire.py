@@ -50,13 +50,13 @@ class Wire(Lab):
         for words in ((old, "down"), (old, "name", new), (new, "up")):
             self.run("ip", "-n", self.host("target"), "link", "set", *words)
 
-    def send(self, count: int, *, seconds: float = 0, flows: int = 16) -> subprocess.Popen[bytes]:
-        """Starts to send so many mirrored packets, over so long a time."""
-        words = [sys.executable, "-m", "tests.live.wire", str(count), str(seconds), str(flows)]
+    def send(self, count: int, *, seconds: float = 0, flows: int = 16, vnis: int = 1) -> subprocess.Popen[bytes]:
+        """Starts to send so many mirrored packets, over so long a time, of so many flows in each of so many VNIs."""
+        words = [sys.executable, "-m", "tests.live.wire", str(count), str(seconds), str(flows), str(vnis)]
         return subprocess.Popen(self.inside("sender", words), cwd=ROOT, env=os.environ)
 
-    def send_all(self, count: int, *, flows: int = 16) -> None:
-        assert self.send(count, flows=flows).wait(60) == 0
+    def send_all(self, count: int, *, flows: int = 16, vnis: int = 1) -> None:
+        assert self.send(count, flows=flows, vnis=vnis).wait(60) == 0
 
 
 @contextlib.contextmanager
@@ -75,26 +75,26 @@ def checked(frame: bytes) -> bytes:
     return frame[:24] + (~((words & 0xFFFF) + (words >> 16)) & 0xFFFF).to_bytes(2) + frame[26:]
 
 
-def frames(flows: int) -> list[bytes]:
-    """One packet of each flow: a question to a port that nobody knows."""
-    return [
-        checked(vxlan(ethernet(ip(f"10.1.0.{i % 250 + 1}", "10.2.0.2", 17, udp(40000 + i, 9999, b"x" * 200)))))
-        for i in range(flows)
+def frames(flows: int, vnis: int) -> list[bytes]:
+    """One packet of each flow in each VNI: a question to a port that nobody knows."""
+    asked = [
+        ethernet(ip(f"10.1.0.{i % 250 + 1}", "10.2.0.2", 17, udp(40000 + i, 9999, b"x" * 200))) for i in range(flows)
     ]
+    return [checked(vxlan(frame, vni=12345 + vni)) for frame in asked for vni in range(vnis)]
 
 
-def main(count: int, seconds: float, flows: int) -> None:
+def main(count: int, seconds: float, flows: int, vnis: int) -> None:
     import time
 
-    ready = frames(flows)
+    ready = frames(flows, vnis)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as outlet:
         outlet.bind(("w0", ETH_P_ALL))
         began = time.monotonic()
         for i in range(count):
-            outlet.send(ready[i % flows])
+            outlet.send(ready[i % len(ready)])
             if seconds and i % 64 == 0 and (early := began + i * seconds / count - time.monotonic()) > 0:
                 time.sleep(early)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
