@@ -54,6 +54,8 @@ cdef int RESP_L2_ADDR = CONN.text("resp_l2_addr", "Ethernet address that the res
                                   source="IEEE 802.3, 3.2")
 cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again, counted nowhere else.",
                                 source="packets")
+cdef int SHED = CONN.bool("shed", "Not all of it was parsed: more came than the sensor could read, or memory was short.",
+                          source="stats")
 
 cdef enum:
     NAMES_SIZE = 256
@@ -106,6 +108,8 @@ cdef class ConnLog:
         put_link(&record, f, l2[0], l2[1])
         if o.twins or r.twins:
             put_number(&record, TWIN_PKTS, o.twins + r.twins)
+        if f.shed:
+            put_number(&record, SHED, True)
         self.writer.put(f, &CONN.layout, &record)
 
     cdef uint32_t community_id(self, const Flow* f, unsigned char* text) noexcept nogil:

@@ -14,6 +14,13 @@ cdef enum Parsing:                 # Flow.parsing, in the order of life
     OVER                           # nobody wants more of this flow
 
 
+cdef enum Load:                    # what is left out where more comes than can be read
+    KEEPS_UP
+    NO_BODIES                      # bodies are not looked at
+    NO_LARGE                       # … and the largest flows are not parsed
+    NOTHING_NEW                    # … and no flow that begins
+
+
 cdef class Dispatch(Taker):
     cdef Sink sink
     cdef uint64_t wanted           # protocols that are asked, one bit each
@@ -22,7 +29,13 @@ cdef class Dispatch(Taker):
     cdef uint64_t parsers          # alive
     cdef uint64_t rejected
     cdef uint64_t shed             # flows that lost their parser for want of memory
+    cdef Load load                 # how far behind the sensor is
+    cdef uint64_t large            # bytes of a flow that is too large to be parsed now
+    cdef uint64_t large_shed       # flows that lost their parser so
+    cdef uint64_t unparsed         # flows that were never parsed
 
+    cdef void set_load(self, Load load) noexcept nogil
+    cdef bint is_too_large(self, Flow* f) noexcept nogil
     cdef void datagram(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
     cdef void unknown_datagram(self, Flow* f, bint is_orig) noexcept nogil
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil

@@ -22,15 +22,37 @@ cdef enum:
     LATE_SEGMENTS = 64             # segments of an unknown flow in which another protocol may begin
     MOST_SWITCHES = 8              # protocols inside of each other in one flow; also bounds the recursion
     PROBE_DATAGRAMS = 4            # datagrams that are looked at
+    LARGE_AT_FIRST = 1 << 24       # bytes of a flow that is too large when the sensor is far behind
+    LARGE_AT_LAST = 1 << 16
 
 
 cdef class Dispatch(Taker):
     def __init__(self, Sink sink, wanted=None, uint64_t most_carried=48 << 20):
         """``wanted``: names of the protocols to ask; None for all."""
         self.sink, self.most_carried = sink, most_carried
+        self.set_load(KEEPS_UP)
         for i in range(protocol_count()):
             if wanted is None or protocol(i).name.decode() in wanted:
                 self.wanted |= <uint64_t>1 << <int>i
+
+    # ---- what is left out while more comes than can be read --------------------------------------------------------
+
+    cdef void set_load(self, Load load) noexcept nogil:
+        """Told again and again: as long as it lasts, flows half as large as before are too large."""
+        if load < NO_LARGE:
+            self.large = LARGE_AT_FIRST
+        elif self.load >= NO_LARGE and self.large > LARGE_AT_LAST:
+            self.large //= 2
+        self.load, self.sink.behind = load, load >= NO_BODIES
+
+    cdef bint is_too_large(self, Flow* f) noexcept nogil:
+        """True when the flow has just lost its parser for its size."""
+        if f.parsing != PARSED or f.side[0].ip_bytes + f.side[1].ip_bytes < self.large:
+            return False
+        self.large_shed += 1
+        f.shed = True
+        self.close(f, EVICTED)
+        return True
 
     # ---- what the streams tell -------------------------------------------------------------------------------------
 
@@ -40,6 +62,8 @@ cdef class Dispatch(Taker):
     cdef void data(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, Time ts) noexcept nogil:
         cdef Conn* conn
         if f.parsing == OVER:
+            return
+        if self.load >= NO_LARGE and self.is_too_large(f):
             return
         conn = <Conn*>f.conn if f.conn != NULL else self.open(f, False)
         if conn == NULL:
@@ -96,6 +120,8 @@ cdef class Dispatch(Taker):
         cdef int number
         if f.parsing == OVER or p.captured == 0:
             return
+        if self.load >= NO_LARGE and self.is_too_large(f):
+            return
         conn = <Conn*>f.conn if f.conn != NULL else self.open(f, True)
         if conn == NULL:
             return
@@ -146,6 +172,9 @@ cdef class Dispatch(Taker):
         """The parser's half of a flow, with every protocol of its transport as a candidate."""
         cdef Conn* conn
         cdef uint64_t candidates = self.candidates(datagrams)
+        if self.load == NOTHING_NEW:
+            self.unparsed += 1
+            f.shed, candidates = True, 0
         if not candidates:
             f.parsing = OVER
             return NULL
@@ -382,6 +411,7 @@ cdef class Dispatch(Taker):
             return True
         if self.carried > self.most_carried:
             self.shed += 1
+            f.shed = True
             self.close(f, EVICTED)
             return False
         if tap.carry.n + n > most or not reserve(&tap.carry, n):

@@ -109,6 +109,7 @@ cdef struct Flow:
     bint is_twin                   # another tenant has shown it: its flow began at twin_first
     uint32_t twin_tenant
     Time twin_first
+    bint shed                      # not all of it was parsed: time or memory was short
     bint lingers                   # it has ended; only late packets are waited for
     Side side[2]                   # by is_orig
 

@@ -97,6 +97,8 @@ cdef enum Policy:                  # what the operator wants, one bit each
 cdef class Sink:
     """Where records go.  The one that writes them is made by the worker."""
     cdef uint32_t policy           # of Policy
+    cdef bint behind               # more comes than can be read: bodies are not looked at
+    cdef uint64_t spared           # bodies that were not
     cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil
     cdef void weird(self, Conn* conn, const char* name) noexcept nogil
     cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
@@ -218,6 +220,17 @@ cdef inline bint is_local(Conn* conn, const Addr* a) noexcept nogil:
 cdef inline uint32_t policy(Conn* conn) noexcept nogil:
     """The operator's wishes, bits of Policy."""
     return (<Sink>conn.sink).policy
+
+
+cdef inline bint is_behind(Conn* conn) noexcept nogil:
+    """True while more comes than can be read: what is costly and not needed for a record is left out (spare)."""
+    return (<Sink>conn.sink).behind
+
+
+cdef inline void spare(Conn* conn) noexcept nogil:
+    """A body was left out: counted, and told in the flow's conn record."""
+    (<Sink>conn.sink).spared = (<Sink>conn.sink).spared + 1
+    conn.flow.shed = True
 
 
 cdef inline uint32_t ask(Conn* conn, const char* kind, Span s, uint8_t* answer, uint32_t room) noexcept nogil:

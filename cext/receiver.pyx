@@ -20,7 +20,9 @@ cdef enum:
     IPPROTO_UDP = 17
     AF_INET = 2
     SO_MEMINFO = 55                # asm-generic/socket.h
-    MEMINFO_DROPS = 8              # linux/sock_diag.h
+    MEMINFO_USED = 0               # linux/sock_diag.h
+    MEMINFO_ROOM = 1
+    MEMINFO_DROPS = 8
     MEMINFO_WORDS = 9
 
 
@@ -52,6 +54,17 @@ cdef class Receiver(FrameSource):
                 raise OSError(0, "the socket's statistics cannot be read")
             self.kernel_drops += <uint32_t>(info[MEMINFO_DROPS] - self.dropped[i])
             self.dropped[i] = info[MEMINFO_DROPS]
+
+    cdef int filled(self) noexcept nogil:
+        """Of the fullest socket's receive buffer."""
+        cdef uint32_t info[MEMINFO_WORDS]
+        cdef socklen_t size
+        cdef int i, most = 0
+        for i in range(self.count):
+            size = sizeof(info)
+            if getsockopt(self.fds[i], SOL_SOCKET, SO_MEMINFO, info, &size) == 0 and info[MEMINFO_ROOM]:
+                most = max(most, <int>(100 * <uint64_t>info[MEMINFO_USED] // info[MEMINFO_ROOM]))
+        return most
 
     cdef mmsghdr* message(self, int i) noexcept nogil:
         return &self.ledger.book.messages[i]

@@ -17,3 +17,4 @@ cdef class FrameSource:
 
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil
     cdef void give_back(self) noexcept nogil
+    cdef int filled(self) noexcept nogil

@@ -80,7 +80,7 @@ cdef class Twins:
         return False
 
     cdef bint meet(self, Flow* f, Sight* s) noexcept nogil:
-        """The later of two is the twin.  An earlier one whose copy came late takes the place: no two are each other's."""
+        """The later of two is the twin.  An earlier one that comes late takes the place: no two are each other's."""
         if f.first < s.first:
             s.first, s.tenant = f.first, f.tenant
             return False

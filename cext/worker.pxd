@@ -41,6 +41,8 @@ cdef class Worker:
     cdef uint64_t evicted
     cdef uint64_t refused_before   # by the budget of what parsers own, before this worker began
     cdef uint64_t refused
+    cdef uint64_t load_level
+    cdef uint64_t load_worst       # since the owner asked
     cdef uint64_t unread
     cdef uint64_t lost             # stays 0: what a worker lost, the one that replaces it adds to its base
     cdef public uint64_t unwritten  # records that the owner could not get rid of
@@ -56,6 +58,7 @@ cdef class Worker:
     cdef Frame frames[BATCH]
     cdef Packet batch[BATCH]
 
+    cdef void look_at_the_load(self, FrameSource source) noexcept nogil
     cdef void book(self, FrameSource source) noexcept nogil
     cdef find_places(self, FrameSource source)
     cdef void process(self, int n) noexcept nogil

@@ -6,6 +6,7 @@ the first to the second.  Time comes from the packets, never from the clock, so 
 
 from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME
 from cext.decap import DROP_NAMES
+from cext.dispatch cimport Load
 from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
 from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
 from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
@@ -23,6 +24,10 @@ cdef enum:
     TCP_IDLE = 300
     DATAGRAM_IDLE = 60
     TWIN_SILENCE = 2               # … after which another vantage takes the place of a silent one
+    BEHIND = 25                    # percent of what the source can keep: bodies are not looked at,
+    FAR_BEHIND = 50                # … large flows not parsed,
+    FALLING = 75                   # … new flows neither,
+    CAUGHT_UP = 10                 # … until so little is left
     SET_BACK = 5                   # … that packets are ahead of a clock that was set back
 
 cdef Time NEVER = <Time>1 << 62
@@ -44,6 +49,9 @@ COUNTERS = (
     ("reorder_shed", "Holes given up early for want of memory."),
     ("parsers_rejected", "Flows whose parser found them to be something else, or broken."),
     ("parsers_shed", "Flows that lost their parser for want of memory."),
+    ("bodies_shed", "Bodies that were not looked at because more came than could be read."),
+    ("large_flows_shed", "Large flows that lost their parser because far more came than could be read."),
+    ("flows_unparsed", "Flows that were never parsed because nearly all room for waiting packets was taken."),
     ("parsers_refused", "Times that a parser was refused memory of its own: the budget of all was spent."),
     ("python_calls", "Questions put to Python: digests and the like."),
     ("records_lost", "Records that could not be encoded for want of memory."),
@@ -66,6 +74,7 @@ GAUGES = (                         # booked, but in no record
     ("flows_open", "Flows tracked now."),
     ("memory_bytes", "Bytes held for flows now, by reassembly, carries, drafts and parsers."),
     ("backlog_bytes", "Bytes of records that wait for the output now."),
+    ("load_level", "What is left out now, for more comes than can be read: 0 nothing, 1 bodies, 2 large flows, 3 new flows."),
 )
 MOMENTARY = {"flows_peak", "envelopes"} | {name for name, _ in GAUGES}     # a worker that replaces another has its own
 STATS_NAMES = tuple(name for name, _ in COUNTERS + LIVE_COUNTERS)
@@ -131,6 +140,7 @@ cdef class Worker:
                 if source.boundary:
                     self.book(source)
                     source.give_back()
+                    self.look_at_the_load(source)
                 turns += 1
         return n != 0
 
@@ -157,6 +167,11 @@ cdef class Worker:
             return 0
         self.flows.set_back(by)
         return by
+
+    def take_load(self):
+        """Live: the highest load level since the last call, and that of now."""
+        worst, self.load_worst = self.load_worst, self.load_level
+        return worst, self.load_level
 
     def pass_over(self, FrameSource source):
         """Live, when the time for the end is over: counts the frames that are here.  How many they were."""
@@ -213,6 +228,17 @@ cdef class Worker:
         self.ledger.turn_page(source.block)
         self.ledger.beat()
 
+    cdef void look_at_the_load(self, FrameSource source) noexcept nogil:
+        """Between blocks: leaves out more the fuller the source is; nothing any more once it is almost empty."""
+        cdef int filled = source.filled()
+        cdef int level = (filled >= BEHIND) + (filled >= FAR_BEHIND) + (filled >= FALLING)
+        if filled > CAUGHT_UP and level < <int>self.load_level:
+            level = <int>self.load_level
+        if level or self.load_level:
+            self.dispatch.set_load(<Load>level)
+            self.load_level = level
+            self.load_worst = max(self.load_worst, self.load_level)
+
     cdef find_places(self, FrameSource source):
         """Where each counter stands."""
         cdef int i
@@ -224,6 +250,9 @@ cdef class Worker:
             "twins_forgotten": <size_t>&self.twin_flows.forgotten, "gaps": <size_t>&self.streams.gaps,
             "missed_bytes": <size_t>&self.streams.missed, "reorder_shed": <size_t>&self.streams.shed,
             "parsers_rejected": <size_t>&self.dispatch.rejected, "parsers_shed": <size_t>&self.dispatch.shed,
+            "bodies_shed": <size_t>&self.writer.spared,
+            "large_flows_shed": <size_t>&self.dispatch.large_shed, "flows_unparsed": <size_t>&self.dispatch.unparsed,
+            "load_level": <size_t>&self.load_level,
             "parsers_refused": <size_t>&self.refused, "python_calls": <size_t>&self.writer.asked,
             "records_lost": <size_t>&self.writer.lost, "cut_copies": <size_t>&self.decap.cut_copies,
             "datagrams_reassembled": <size_t>&self.decap.fragments.completed,

@@ -370,7 +370,7 @@ cdef class HttpParser(Parser):
     cdef void read_run(self, Conn* conn, bint is_orig, bint asks, Cursor* c) noexcept nogil:
         """Takes what of a body is looked at; the engine swallows the rest."""
         cdef Message* m = &self.message[asks]
-        cdef uint64_t n = wanted(&m.body, m.run)
+        cdef uint64_t n = wanted(conn, &m.body, m.run)
         cdef Span piece
         if n == 0:
             skip(conn, is_orig, to_skip(&m.body, m.run))

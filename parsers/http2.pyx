@@ -172,7 +172,7 @@ cdef class Http2Parser(Parser):
         """Takes what of a body is looked at; the engine swallows the rest."""
         cdef Data* data = &self.half[client].data
         cdef Body* body = self.body(data.stream, client)
-        cdef uint64_t n = wanted(body, data.run) if body != NULL else 0
+        cdef uint64_t n = wanted(conn, body, data.run) if body != NULL else 0
         cdef Span piece
         if n == 0:
             n = data.padding if data.run == 0 else to_skip(body, data.run) if body != NULL else data.run

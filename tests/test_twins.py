@@ -1,5 +1,7 @@
 """Flows that the mirror sessions of two tenants show: the later one names the first."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ TURNS: Turns = [(True, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (False, b"HTTP/1.1
 QUERY = bytes.fromhex("123401000001000000000000 03777777076578616d706c6503636f6d0000010001")
 
 
-def plain(**ends: object) -> list[Timed]:
+def plain(**ends: Any) -> list[Timed]:
     return list(connection(TURNS, dport=80, **ends).frames())
 
 

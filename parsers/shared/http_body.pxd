@@ -1,6 +1,7 @@
 """HTTP bodies: how long they are, what kind they are, and their hash where it was asked for."""
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from cext.parser cimport Conn
 from cext.record cimport Draft
 from cext.types cimport Span
 
@@ -26,7 +27,7 @@ cdef struct Body:
 cdef void begin_body(Body* b, bint whole) noexcept nogil
 cdef void set_coding(Body* b, Span said) noexcept nogil
 cdef void expect(Body* b, uint64_t n) noexcept nogil
-cdef uint64_t wanted(const Body* b, uint64_t run) noexcept nogil
+cdef uint64_t wanted(Conn* conn, Body* b, uint64_t run) noexcept nogil
 cdef uint64_t to_skip(const Body* b, uint64_t run) noexcept nogil
 cdef void take_body(Body* b, Span piece) noexcept nogil
 cdef void pass_body(Body* b, uint64_t n) noexcept nogil

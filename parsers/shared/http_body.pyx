@@ -11,6 +11,7 @@ from libc.string cimport memcpy
 
 from cext.cursor cimport byte_at, equals_nocase, part
 from cext.owned cimport disown, own
+from cext.parser cimport is_behind, spare
 from cext.record cimport keep_text, lend_item, put_number
 from cext.types cimport span
 from parsers.shared.http_record cimport (ORIG_MIME_TYPES, REQUEST_BODY_LEN, REQUEST_ENCODED_LEN, REQUEST_SHA256,
@@ -57,8 +58,16 @@ cdef void expect(Body* b, uint64_t n) noexcept nogil:
         b.look = <uint32_t>n
 
 
-cdef uint64_t wanted(const Body* b, uint64_t run) noexcept nogil:
-    """How many of the next ``run`` bytes are to be taken; 0: they may be skipped, as far as to_skip says."""
+cdef uint64_t wanted(Conn* conn, Body* b, uint64_t run) noexcept nogil:
+    """How many of the next ``run`` bytes are to be taken; 0: they may be skipped, as far as to_skip says.
+
+    While the sensor is behind, no more of a body is looked at.
+    """
+    if is_behind(conn) and (b.look or (b.whole and not b.holed)):
+        end_look(b)
+        spoil(b)
+        b.whole = False
+        spare(conn)
     if b.whole or (b.coding == GZIP and (run <= TAIL or run >> 62)):
         return run
     return min(<uint64_t>b.look, run)

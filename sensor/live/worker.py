@@ -19,6 +19,8 @@ from sensor.sinks import DirectorySink, Sink, StreamSink
 
 LOG = logging.getLogger("cloudmri.live")
 POLL_MS = 100
+LOADS = ("keeps up again: all is parsed", "falls behind: bodies are not looked at",
+         "is far behind: the largest flows are not parsed", "is about to lose packets: no new flow is parsed")
 BEHIND = 1_000_000_000             # ns that the packets' time is behind the clock on a silent link
 
 
@@ -31,6 +33,7 @@ class LiveWorker:
         self.worker.attach(self.source, job.ledger)
         self.outlet = Outlet(open_sink(job), job.turns)
         self.stop_by: float | None = None
+        self.load_told = 0
         self.left = 0                  # packets that were not read when the time for the end was over
         self.asked_for_stats = False
         self.next_account = 0.0
@@ -44,6 +47,7 @@ class LiveWorker:
         while self.outlet.trouble is None:
             more = self.worker.run(self.source)
             self.emit()
+            self.tell_load()
             if not more:
                 if self.stop_by is not None and not poll.poll(self.quiet_ms()):
                     break
@@ -82,6 +86,16 @@ class LiveWorker:
     def quiet_ms(self) -> int:
         """How long nothing comes when nothing will come any more: a block that has begun is handed over by then."""
         return max(POLL_MS, 3 * self.job.block_ms)
+
+    def tell_load(self) -> None:
+        """Says what was left out, and when that is over."""
+        worst, now = self.worker.take_load()
+        if worst > self.load_told:
+            LOG.warning("worker %d %s", self.job.number, LOADS[worst])
+            self.load_told = worst
+        if self.load_told and now == 0:
+            LOG.warning("worker %d %s", self.job.number, LOADS[0])
+            self.load_told = 0
 
     def look_for_trouble(self) -> None:
         """An interface that went down says so once."""

@@ -5,10 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
+import dpkt
+
 from sensor.live.rings import ETH_P_ALL
-from tests.builders import ethernet, ip, udp, vxlan
+from tests.builders import ethernet, ip, pcap, udp, vxlan
 from tests.conftest import ROOT
 from tests.truth.lab import Lab, need_lab, workshop
 
@@ -50,10 +53,19 @@ class Wire(Lab):
         for words in ((old, "down"), (old, "name", new), (new, "up")):
             self.run("ip", "-n", self.host("target"), "link", "set", *words)
 
+    def play(self, frames: list[bytes], count: int, *, seconds: float = 0) -> subprocess.Popen[bytes]:
+        """Starts to send so many frames, those of a list again and again, over so long a time."""
+        path = self.work / f"{id(frames)}.pcap"
+        path.write_bytes(pcap([(0, frame) for frame in frames]))
+        words = [sys.executable, "-m", "tests.live.wire", str(path), str(count), str(seconds)]
+        return subprocess.Popen(self.inside("sender", words), cwd=ROOT, env=os.environ)
+
+    def play_all(self, frames: list[bytes]) -> None:
+        assert self.play(frames, len(frames)).wait(60) == 0
+
     def send(self, count: int, *, seconds: float = 0, flows: int = 16, vnis: int = 1) -> subprocess.Popen[bytes]:
         """Starts to send so many mirrored packets, over so long a time, of so many flows in each of so many VNIs."""
-        words = [sys.executable, "-m", "tests.live.wire", str(count), str(seconds), str(flows), str(vnis)]
-        return subprocess.Popen(self.inside("sender", words), cwd=ROOT, env=os.environ)
+        return self.play(questions(flows, vnis), count, seconds=seconds)
 
     def send_all(self, count: int, *, flows: int = 16, vnis: int = 1) -> None:
         assert self.send(count, flows=flows, vnis=vnis).wait(60) == 0
@@ -75,18 +87,22 @@ def checked(frame: bytes) -> bytes:
     return frame[:24] + (~((words & 0xFFFF) + (words >> 16)) & 0xFFFF).to_bytes(2) + frame[26:]
 
 
-def frames(flows: int, vnis: int) -> list[bytes]:
+def mirrored(frame: bytes, *, vni: int = 12345) -> bytes:
+    """As a mirror session sends it."""
+    return checked(vxlan(frame, vni=vni))
+
+
+def questions(flows: int, vnis: int) -> list[bytes]:
     """One packet of each flow in each VNI: a question to a port that nobody knows."""
     asked = [
         ethernet(ip(f"10.1.0.{i % 250 + 1}", "10.2.0.2", 17, udp(40000 + i, 9999, b"x" * 200))) for i in range(flows)
     ]
-    return [checked(vxlan(frame, vni=12345 + vni)) for frame in asked for vni in range(vnis)]
+    return [mirrored(frame, vni=12345 + vni) for frame in asked for vni in range(vnis)]
 
 
-def main(count: int, seconds: float, flows: int, vnis: int) -> None:
-    import time
-
-    ready = frames(flows, vnis)
+def main(path: str, count: int, seconds: float) -> None:
+    with open(path, "rb") as file:
+        ready = [frame for _, frame in dpkt.pcap.Reader(file)]
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as outlet:
         outlet.bind(("w0", ETH_P_ALL))
         began = time.monotonic()
@@ -97,4 +113,4 @@ def main(count: int, seconds: float, flows: int, vnis: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
