@@ -54,7 +54,7 @@ cdef int RESP_L2_ADDR = CONN.text("resp_l2_addr", "Ethernet address that the res
                                   source="IEEE 802.3, 3.2")
 cdef int TWIN_PKTS = CONN.count("twin_pkts", "Packets that another vantage showed again, counted nowhere else.",
                                 source="packets")
-cdef int SHED = CONN.bool("shed", "Not all of it was parsed: more came than the sensor could read, or memory was short.",
+cdef int SHED = CONN.bool("shed", "Not all of it was parsed: more came than could be read, or memory was short.",
                           source="stats")
 
 cdef enum:

@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from cext.fragments cimport Fragments
 from cext.packet cimport Envelope, Frame, Packet
 from cext.types cimport Addr
+from cext.wire cimport be64, mix64
 
 cdef enum Drop:                    # why a packet did not become a flow's; one counter each, names in decap.pyx
     UNKNOWN_LINK, TRUNCATED_LINK, NOT_IP, TRUNCATED_IP, BAD_IP, TRUNCATED_TRANSPORT, BAD_TRANSPORT
@@ -73,3 +74,14 @@ cdef class Decap:
     cdef bint seal(self, Walk* w) noexcept nogil
     cdef uint32_t intern(self, const Envelope* e) noexcept nogil
     cdef uint32_t ask_tenant(self, uint32_t number) noexcept with gil
+
+
+cdef inline uint64_t ends_hash(uint64_t key, const Addr* a, uint32_t a_port, const Addr* b,
+                               uint32_t b_port) noexcept nogil:
+    """The same for both directions."""
+    return (mix64(be64(a.b) ^ key, be64(a.b + 8) ^ (<uint64_t>a_port << 32) ^ ~key)
+            + mix64(be64(b.b) ^ key, be64(b.b + 8) ^ (<uint64_t>b_port << 32) ^ ~key))
+
+
+cdef inline uint64_t flow_hash(uint64_t key, uint64_t ends, uint32_t tenant, uint8_t proto) noexcept nogil:
+    return mix64(ends ^ key, (<uint64_t>tenant << 8 | proto) ^ (key << 1 | 1))

@@ -678,7 +678,7 @@ cdef class Decap:
     cdef bint seal(self, Walk* w) noexcept nogil:
         """Envelope, tenant and hash: the last of the packet."""
         cdef Packet* out = w.out
-        cdef uint64_t a, b
+        cdef uint64_t ends
         out.end = w.end
         out.envelope = self.intern(w.envelope)
         if out.envelope == EMPTY:
@@ -687,11 +687,17 @@ cdef class Decap:
         out.tenant = self.tenants[out.envelope]
         if out.claimed > out.captured:
             self.cut_copies += 1
-        a = mix64(be64(out.src.b) ^ self.key, be64(out.src.b + 8) ^ (<uint64_t>out.sport << 32) ^ ~self.key)
-        b = mix64(be64(out.dst.b) ^ self.key, be64(out.dst.b + 8) ^ (<uint64_t>out.dport << 32) ^ ~self.key)
-        out.lot = <uint32_t>((a + b) >> 32)
-        out.hash = mix64((a + b) ^ self.key, (<uint64_t>out.tenant << 8 | out.proto) ^ (self.key << 1 | 1))
+        ends = ends_hash(self.key, &out.src, out.sport, &out.dst, out.dport)
+        out.lot = <uint32_t>(ends >> 32)
+        out.hash = flow_hash(self.key, ends, out.tenant, out.proto)
         return True
+
+    def change_tenants(self, tenant_of):
+        """From now on another policy says whose an envelope is."""
+        cdef uint32_t number
+        self.tenant_of = tenant_of
+        for number in range(<uint32_t>self.envelope_count):
+            self.tenants[number] = self.ask_tenant(number)
 
     cdef uint32_t intern(self, const Envelope* e) noexcept nogil:
         """The number of an envelope, new or known; NULL is the empty one, number 0.  EMPTY when the table is full."""

@@ -68,7 +68,7 @@ cdef flow_of(Worker worker, Flow* f, bint is_orig):
     if f == NULL:
         return None
     conn = <Conn*>f.conn
-    worker.writer.uid(f, f.tenant, f.first, uid)
+    worker.writer.uid(f, f.uid_tenant, f.first, uid)
     said = {
         "uid": (<const char*>uid)[:18].decode(), "is_orig": is_orig, "history": f.history[:f.history_size].decode(),
         "packets": f.side[is_orig].packets, "parsing": PARSING[f.parsing],

@@ -80,6 +80,7 @@ cdef struct Flow:
     uint8_t history_size
     uint8_t parsing                # dispatch.pyx's own
     uint32_t tenant
+    uint32_t uid_tenant            # that its uid is made of: a tenant map may change, a uid does not
     uint32_t envelope              # of the first packet
     uint32_t tunnel_vni
     uint32_t number                # in the table
@@ -146,6 +147,10 @@ cdef class FlowTable:
     cdef Flow* due(self) noexcept nogil
     cdef Flow* oldest(self) noexcept nogil
     cdef Flow* any(self) noexcept nogil
+    cdef Flow* after(self, const Flow* f) noexcept nogil
+    cdef Flow* first_from(self, int64_t slot) noexcept nogil
+    cdef void hash_anew(self) noexcept nogil
+    cdef void enter(self, const Flow* f) noexcept nogil
     cdef void advance(self, Time ts) noexcept nogil
     cdef void set_back(self, Time by) noexcept nogil
     cdef Flow* take_all(self) noexcept nogil

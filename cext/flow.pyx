@@ -86,7 +86,8 @@ cdef class FlowTable:
         self.free_list = f.timer_next
         i = f.number
         memset(f, 0, sizeof(Flow))
-        f.number, f.hash, f.tenant, f.proto, f.one_way = i, p.hash, p.tenant, p.proto, p.one_way
+        f.number, f.hash, f.proto, f.one_way = i, p.hash, p.proto, p.one_way
+        f.tenant = f.uid_tenant = p.tenant
         f.first = f.last = p.ts
         f.envelope, f.tunnel_vni, f.tunnel_depth = p.envelope, p.tunnel_vni, p.tunnel_depth
         f.timer_next = f.timer_before = f.timer_slot = NO_FLOW
@@ -100,10 +101,7 @@ cdef class FlowTable:
             note_once(f, True, MARK_FLIPPED, c'^')
         else:
             f.orig_h, f.resp_h, f.orig_p, f.resp_p = p.src, p.dst, p.sport, p.dport
-        i = p.hash & self.mask
-        while self.buckets[i].number != NO_FLOW:
-            i = (i + 1) & self.mask
-        self.buckets[i].tag, self.buckets[i].number = <uint32_t>(p.hash >> 32), f.number
+        self.enter(f)
         self.count += 1
         self.created += 1
         if self.count > self.peak:
@@ -130,21 +128,28 @@ cdef class FlowTable:
 
     cdef bint grow(self) noexcept nogil:
         """Twice as many buckets.  Flows stay where they are."""
-        cdef uint32_t old = self.mask + 1, i, to
+        cdef uint32_t old = self.mask + 1
         cdef Bucket* buckets = <Bucket*>malloc(2 * <size_t>old * sizeof(Bucket))
         if buckets == NULL:
             return False
-        memset(buckets, 0xff, 2 * <size_t>old * sizeof(Bucket))
-        self.mask = 2 * old - 1
-        for i in range(old):
-            if self.buckets[i].number != NO_FLOW:
-                to = self.at(self.buckets[i].number).hash & self.mask
-                while buckets[to].number != NO_FLOW:
-                    to = (to + 1) & self.mask
-                buckets[to] = self.buckets[i]
         free(self.buckets)
-        self.buckets = buckets
+        self.buckets, self.mask = buckets, 2 * old - 1
+        self.hash_anew()
         return True
+
+    cdef void hash_anew(self) noexcept nogil:
+        """Fills the buckets: their number, or the flows' hashes, have changed."""
+        cdef Flow* f = self.after(NULL)
+        memset(self.buckets, 0xff, (<size_t>self.mask + 1) * sizeof(Bucket))
+        while f != NULL:
+            self.enter(f)
+            f = self.after(f)
+
+    cdef void enter(self, const Flow* f) noexcept nogil:
+        cdef uint32_t i = f.hash & self.mask
+        while self.buckets[i].number != NO_FLOW:
+            i = (i + 1) & self.mask
+        self.buckets[i].tag, self.buckets[i].number = <uint32_t>(f.hash >> 32), f.number
 
     cdef void remove(self, Flow* f) noexcept nogil:
         """Out of buckets and wheel; its place is free.  What follows in the run of buckets is moved up."""
@@ -296,10 +301,22 @@ cdef class FlowTable:
 
     cdef Flow* any(self) noexcept nogil:
         """A flow, while there is one: for the end of a run, in the order of the wheel."""
-        cdef int64_t slot
-        for slot in range(self.wheel_at + 1, self.wheel_at + 1 + WHEEL_SLOTS):
+        return self.first_from(self.wheel_at + 1)
+
+    cdef Flow* after(self, const Flow* f) noexcept nogil:
+        """All flows, one after the other in the order of the wheel; NULL begins, and ends."""
+        if f == NULL:
+            return self.first_from(self.wheel_at + 1)
+        if f.timer_next != NO_FLOW:
+            return self.at(f.timer_next)
+        return self.first_from(self.wheel_at + 2 + ((f.timer_slot - self.wheel_at - 1) & (WHEEL_SLOTS - 1)))
+
+    cdef Flow* first_from(self, int64_t slot) noexcept nogil:
+        """The first flow in a slot, or in those behind it up to the last."""
+        while slot < self.wheel_at + 1 + WHEEL_SLOTS:
             if self.wheel[slot & (WHEEL_SLOTS - 1)] != NO_FLOW:
                 return self.at(self.wheel[slot & (WHEEL_SLOTS - 1)])
+            slot += 1
         return NULL
 
 

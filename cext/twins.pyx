@@ -68,7 +68,7 @@ cdef class Twins:
         cdef int i
         for i in range(WAYS):
             if s[i].key == key:
-                if s[i].tenant != f.tenant and now - s[i].seen <= longest:
+                if s[i].tenant != f.uid_tenant and now - s[i].seen <= longest:
                     return self.meet(f, &s[i])
                 oldest = &s[i]
                 break
@@ -76,13 +76,13 @@ cdef class Twins:
                 oldest = &s[i]
         if oldest.key and oldest.key != key and now - oldest.seen <= COPY * <Time>SECOND:
             self.forgotten += 1
-        oldest.key, oldest.first, oldest.seen, oldest.tenant = key, f.first, now, f.tenant
+        oldest.key, oldest.first, oldest.seen, oldest.tenant = key, f.first, now, f.uid_tenant
         return False
 
     cdef bint meet(self, Flow* f, Sight* s) noexcept nogil:
         """The later of two is the twin.  An earlier one that comes late takes the place: no two are each other's."""
         if f.first < s.first:
-            s.first, s.tenant = f.first, f.tenant
+            s.first, s.tenant = f.first, f.uid_tenant
             return False
         f.is_twin, f.twin_first, f.twin_tenant = True, s.first, s.tenant
         self.found += 1

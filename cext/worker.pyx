@@ -4,7 +4,7 @@ Two passes over up to 32 frames: open, hash and prefetch; then flows, streams an
 the first to the second.  Time comes from the packets, never from the clock, so a file and a live run act alike.
 """
 
-from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME
+from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME, ends_hash, flow_hash
 from cext.decap import DROP_NAMES
 from cext.dispatch cimport Load
 from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
@@ -74,7 +74,7 @@ GAUGES = (                         # booked, but in no record
     ("flows_open", "Flows tracked now."),
     ("memory_bytes", "Bytes held for flows now, by reassembly, carries, drafts and parsers."),
     ("backlog_bytes", "Bytes of records that wait for the output now."),
-    ("load_level", "What is left out now, for more comes than can be read: 0 nothing, 1 bodies, 2 large flows, 3 new flows."),
+    ("load_level", "What is left out, for more comes than is read: 0 nothing, 1 bodies, 2 large flows, 3 new flows."),
 )
 MOMENTARY = {"flows_peak", "envelopes"} | {name for name, _ in GAUGES}     # a worker that replaces another has its own
 STATS_NAMES = tuple(name for name, _ in COUNTERS + LIVE_COUNTERS)
@@ -147,6 +147,22 @@ cdef class Worker:
     def take_share(self, uint32_t share, uint32_t shares):
         """From now on only the flows of one share of several: all frames are read, and move the clock."""
         self.share, self.shares = share, shares
+
+    def change(self, *, Filter filter=None, bint omit_twins=False):
+        """From now on; the arguments as those of the worker."""
+        self.filter, self.omit_twins = filter, omit_twins
+
+    def change_tenants(self, tenant_of):
+        """From now on envelopes belong to the tenants that another policy names.  Flows go on, under their uids."""
+        cdef Flow* f
+        self.decap.change_tenants(tenant_of)
+        f = self.flows.after(NULL)
+        while f != NULL:
+            f.tenant = self.decap.tenants[f.envelope]
+            f.hash = flow_hash(self.decap.key, ends_hash(self.decap.key, &f.orig_h, f.orig_p, &f.resp_h, f.resp_p),
+                               f.tenant, f.proto)
+            f = self.flows.after(f)
+        self.flows.hash_anew()
 
     def settle(self):
         """Live: books what was counted since the last block; between blocks only."""

@@ -24,5 +24,17 @@ class Writer:
         http_sha256: bool = False,
         told: Told | None = None,
     ) -> None: ...
+    def change(
+        self,
+        *,
+        format: str = "json",
+        secrets: bool = False,
+        by_kind: bool = False,
+        only: Collection[str] | None = None,
+        tenant_names: dict[int, tuple[bytes, bytes, bytes]] | None = None,
+        sql_shapes: bool = False,
+        http_headers: bool = False,
+        http_sha256: bool = False,
+    ) -> None: ...
     def drain(self) -> list[tuple[str | None, bytes]]: ...
     def counters(self) -> tuple[dict[str, int], dict[str, int]]: ...

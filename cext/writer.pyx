@@ -5,7 +5,7 @@ direct-mapped cache: an HTTP record costs a copy instead of two addresses and a 
 """
 from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy, memset, strlen
 
 from cext.packet cimport HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, Envelope
 from cext.record cimport Schema, clear, put_addr, put_number, put_text, put_word
@@ -105,17 +105,12 @@ cdef class Writer(Sink):
         of SQL is written.  ``http_headers``: headers with their values; ``http_sha256``: hashes of bodies.  ``told``:
         what several writers have told, one for all."""
         cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
-        self.decap, self.msgpack, self.secrets, self.by_kind = decap, format == "msgpack", secrets, by_kind
-        self.tenant_names, self.names_tenants = tenant_names, tenant_names is not None
-        self.weirds, self.answers = {}, ANSWERS
-        self.policy = ((SECRETS if secrets else 0) | (SQL_SHAPES if sql_shapes else 0)
-                       | (HTTP_HEADERS if http_headers else 0) | (HTTP_SHA256 if http_sha256 else 0))
+        self.decap, self.weirds, self.answers = decap, {}, ANSWERS
         self.local_test, self.local = is_local, {}
         self.told = Told() if told is None else told
         memcpy(self.seed, <const char*>key, 16)
-        for name, schema in Schema.registry.items():
-            if only is None or name in only:
-                self.wanted |= <uint64_t>1 << <int>schema.id
+        self.change(format=format, secrets=secrets, by_kind=by_kind, only=only, tenant_names=tenant_names,
+                    sql_shapes=sql_shapes, http_headers=http_headers, http_sha256=http_sha256)
 
     def __dealloc__(self):
         cdef int i
@@ -217,7 +212,8 @@ cdef class Writer(Sink):
         cdef Cached* c = &self.cache[f.number & (CACHED - 1)]
         cdef Buffer b
         if c.size and c.hash == f.hash and c.first == f.first and c.number == f.number and c.flips == f.flips and (
-                c.envelope == f.envelope and c.is_twin == f.is_twin and same_addr(&c.orig_h, &f.orig_h) and same_addr(&c.resp_h, &f.resp_h)):
+                c.envelope == f.envelope and c.is_twin == f.is_twin and same_addr(&c.orig_h, &f.orig_h)
+                and same_addr(&c.resp_h, &f.resp_h)):
             b.p, b.n, b.room = c.bytes, c.size, 0
             count[0] = c.count
             return b
@@ -236,7 +232,7 @@ cdef class Writer(Sink):
         cdef uint8_t hex[64]
         cdef Record r
         clear(&r)
-        self.uid(f, f.tenant, f.first, uid)
+        self.uid(f, f.uid_tenant, f.first, uid)
         put_text(&r, UID, span(uid, UID_SIZE))
         put_addr(&r, ORIG_H, &f.orig_h)
         put_number(&r, ORIG_P, f.orig_p)
@@ -306,6 +302,19 @@ cdef class Writer(Sink):
             high //= 62
 
     # ---- the owner's side ------------------------------------------------------------------------------------------
+
+    def change(self, *, str format="json", bint secrets=False, bint by_kind=False, only=None, tenant_names=None,
+               bint sql_shapes=False, bint http_headers=False, bint http_sha256=False):
+        """From now on; the arguments as those of the writer.  All that was encoded is drained."""
+        self.msgpack, self.secrets, self.by_kind = format == "msgpack", secrets, by_kind
+        self.tenant_names, self.names_tenants = tenant_names, tenant_names is not None
+        self.policy = ((SECRETS if secrets else 0) | (SQL_SHAPES if sql_shapes else 0)
+                       | (HTTP_HEADERS if http_headers else 0) | (HTTP_SHA256 if http_sha256 else 0))
+        self.wanted = 0
+        for name, schema in Schema.registry.items():
+            if only is None or name in only:
+                self.wanted |= <uint64_t>1 << <int>schema.id
+        memset(self.cache, 0, CACHED * sizeof(Cached))
 
     def drain(self):
         """What was encoded since the last call, as (kind or None, bytes) pairs, in the order of kinds."""

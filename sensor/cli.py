@@ -1,7 +1,6 @@
 """The command line.  Records go to standard output, words to standard error."""
 import contextlib
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sensor import captures, log
+from sensor.config import settled
 from sensor.engine import Replay
 from sensor.errors import SensorError, UnknownName, UsageError
-from sensor.options import options_from, record_options
+from sensor.options import LIVE, RECORDS, Workers, options, options_from
 
 if TYPE_CHECKING:
     from sensor.parallel import ParallelReplay
@@ -40,8 +40,15 @@ Examples:
   cloudmri live -i ens6 --workers auto --output /var/log/cloudmri
   cloudmri live -i eth0 --plain --filter 'not port 22'
   cloudmri live --listen udp://0.0.0.0:4789 --listen udp://0.0.0.0:6081
+  cloudmri live --config /etc/cloudmri.toml
 """
-MOST_WORKERS = 64
+CHECK_EXAMPLES = """
+\b
+Examples:
+  cloudmri check --example > cloudmri.toml
+  cloudmri check cloudmri.toml
+  cloudmri check cloudmri.toml -i ens6
+"""
 INTERRUPTED = 130                  # 128 + SIGINT, as shells have it
 
 
@@ -100,101 +107,95 @@ def cloudmri() -> None:
 @click.option("--to", "end", type=Moment(), metavar="T", help="Use packets up to this time.")
 @click.option("--explain", type=click.IntRange(1), metavar="N",
               help="Show what each part of the sensor made of packet N.")
-@click.option("--workers", default="1", show_default=True, metavar="N|auto",
+@click.option("--workers", default="1", show_default=True, type=Workers(), metavar="N|auto",
               help="Processes that share the work, flow by flow; auto: one for each core.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")
-@record_options
-def replay(files: tuple[str, ...], output: str, explain: int | None, workers: str, quiet: bool, log_level: str,
-           debug: bool, **said: Any) -> None:
+@options(RECORDS)
+@click.pass_context
+def replay(ctx: click.Context, /, debug: bool, **_: Any) -> None:
     """Turn captures into records.
 
     FILE is a pcap or pcapng file (plain, gzip, zstd or xz), a directory of them, a glob, or - for standard input.
     Several are read in the order of their packets' times.
     """
-    log.start(log_level)
     with told(debug):
-        options = options_from(output=output, **said)
-        names = captures.find(list(files))
-        if explain is not None:
-            from sensor.explain import explain_packet
-            click.echo(explain_packet(names, explain, options))
-            return
-        count = workers_from(workers)
-        if count > 1:
-            from sensor.parallel import ParallelReplay
-            code = run(ParallelReplay(names, options, count, output), output, quiet)
-        else:
-            code = run(Replay(names, options), output, quiet)
+        said = settled(ctx)
+        log.start(said.pop("log_level"))
+        code = replayed(**{name: value for name, value in said.items() if name != "debug"})
     sys.exit(code)
+
+
+def replayed(*, files: tuple[str, ...], output: str, explain: int | None, workers: int, quiet: bool,
+             **said: Any) -> int:
+    """The replay; its exit code."""
+    options = options_from(output=output, **said)
+    names = captures.find(list(files))
+    if explain is not None:
+        from sensor.explain import explain_packet
+        click.echo(explain_packet(names, explain, options))
+        return 0
+    if workers == 1:
+        return run(Replay(names, options), output, quiet)
+    from sensor.parallel import ParallelReplay
+    return run(ParallelReplay(names, options, workers, output), output, quiet)
 
 
 @cloudmri.command(epilog=LIVE_EXAMPLES)
-@click.option("-i", "--interface", metavar="NAME", help="Capture from the ring of this interface (CAP_NET_RAW).")
-@click.option("--listen", multiple=True, metavar="udp://ADDR:PORT",
-              help="Receive tunnels at this address instead, as any program may (repeatable).")
-@click.option("--workers", default="1", show_default=True, metavar="N|auto",
-              help="Processes that share the work, flow by flow; auto: one for each core.")
-@click.option("--plain", is_flag=True, help="Read traffic that is not encapsulated, too.")
-@click.option("--no-promiscuous", is_flag=True, help="Take only packets that are sent to this interface.")
-@click.option("--ring-size", default=64, show_default=True, type=click.IntRange(1, 4096), metavar="MB",
-              help="Memory that the kernel keeps packets in, for each worker.")
-@click.option("--receive-buffer", default=64, show_default=True, type=click.IntRange(1, 1024), metavar="MB",
-              help="Memory that the kernel keeps datagrams of --listen in, for each of its sockets.")
-@click.option("--block-timeout", default=50, show_default=True, type=click.IntRange(1, 10000), metavar="MS",
-              help="How long a packet may wait in the ring for others.")
-@click.option("--stats-interval", default=60.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
-              help="How often a stats record is written.")
-@click.option("--metrics-listen", default="127.0.0.1:9479", show_default=True, metavar="HOST:PORT|none",
-              help="Where /metrics (Prometheus) and /readyz are.")
-@click.option("--health-listen", default="none", show_default=True, metavar="HOST:PORT|none",
-              help="Where a bare /healthz is, for load balancers in front of several sensors.")
-@click.option("--health-drops", default=5.0, show_default=True, type=click.FloatRange(0, 100), metavar="PERCENT",
-              help="Packets of a minute that the kernel may drop while the sensor is healthy.")
-@click.option("--user", default="nobody", show_default=True, metavar="NAME",
-              help="Whom root goes on as, once all is open; without any capability.")
-@click.option("--stay-root", is_flag=True, help="Go on as root.")
-@click.option("--grace", default=10.0, show_default=True, type=click.FloatRange(min=0.1), metavar="SECONDS",
-              help="How long the end may take: the ring is read, flows are closed, records are written.")
-@record_options
-def live(output: str, log_level: str, debug: bool, **said: Any) -> None:
+@options((*LIVE, *RECORDS))
+@click.pass_context
+def live(ctx: click.Context, /, debug: bool, **_: Any) -> None:
     """Turn mirrored packets into records as they arrive, until SIGTERM or Ctrl-C.
 
-    SIGHUP opens the files of --output anew, SIGUSR1 writes a stats record of each worker.
+    SIGHUP reads --config and the tenant map again and opens the files of --output anew; SIGUSR1 writes a stats record
+    of each worker.
     """
-    from sensor.live.supervisor import LiveOptions, Supervisor
-    log.start(log_level)
-    with told(debug):
-        wishes = LiveOptions(
-            interface=said.pop("interface"), listen=said.pop("listen"), workers=workers_from(said.pop("workers")),
-            plain=said.pop("plain"), promiscuous=not said.pop("no_promiscuous"),
-            ring_bytes=said.pop("ring_size") << 20, buffer_bytes=said.pop("receive_buffer") << 20,
-            block_ms=said.pop("block_timeout"), stats_seconds=said.pop("stats_interval"), output=output,
-            grace_seconds=said.pop("grace"), metrics=address_from(said.pop("metrics_listen")),
-            health=address_from(said.pop("health_listen")), drop_limit=said.pop("health_drops") / 100,
-            user=user_from(said.pop("user"), said.pop("stay_root")))
-        options = options_from(output=output, **said)
-        refuse_terminal(options.format, output)
-        if bool(wishes.interface) == bool(wishes.listen):
+    from sensor.live.supervisor import Supervisor
+    from sensor.live.wishes import Wishes, wishes_from
+
+    def wishes() -> Wishes:
+        found = wishes_from(**settled(ctx))
+        if not found[0].interface and not found[0].listen:
             raise UsageError("say where packets come from: --interface NAME, or --listen udp://0.0.0.0:4789")
-        code = Supervisor(wishes, options).run()
+        refuse_terminal(found[1].format, found[0].output)
+        return found
+
+    log.start("info")
+    with told(debug):
+        code = Supervisor(wishes).run()
     sys.exit(code)
 
 
-def address_from(text: str) -> str | None:
-    return None if text == "none" else text
+@cloudmri.command(epilog=CHECK_EXAMPLES)
+@click.argument("file", metavar="[CONFIG]", required=False)
+@click.option("-i", "--interface", metavar="NAME", help="Look at this interface and at the machine, too.")
+@click.option("--example", is_flag=True, help="Print a configuration with every key, its meaning and its default.")
+def check(file: str | None, interface: str | None, example: bool) -> None:
+    """Look at a configuration file, and at the machine that is to capture with it.
 
-
-def user_from(name: str, stay_root: bool) -> str | None:
-    return None if stay_root else name
-
-
-def workers_from(text: str) -> int:
-    """A number of workers; ``auto`` is one a core that this process may use."""
-    if text == "auto":
-        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-    if not text.isdigit() or not 0 < int(text) <= MOST_WORKERS:
-        raise UsageError(f"--workers is a number from 1 to {MOST_WORKERS}, or auto, not {text!r}")
-    return int(text)
+    The exit code is 0 when all is well, 1 when something of the machine should be changed, 2 when the configuration
+    cannot be used.
+    """
+    from sensor import config
+    if example:
+        click.echo(config.example(), nl=False)
+        return
+    if not file and not interface:
+        raise click.UsageError("say what to look at: a configuration file, -i INTERFACE, or both")
+    with told():
+        from sensor.engine import build
+        from sensor.live.machine import look
+        from sensor.live.wishes import wishes_from
+        said = settled(live.make_context("live", ["--config", file] if file else []))
+        wishes, options = wishes_from(**said)
+        build(options)
+        if file:
+            click.echo(f"ok     {file} can be used")
+        findings = look(interface, wishes, options) if interface else []
+    for finding in findings:
+        click.echo(f"{'ok    ' if finding.well else 'CHANGE'} {finding.what}")
+        if not finding.well:
+            click.echo(f"       {finding.advice}")
+    sys.exit(0 if all(finding.well for finding in findings) else 1)
 
 
 def refuse_terminal(form: str, output: str) -> None:

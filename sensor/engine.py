@@ -59,14 +59,33 @@ def build(options: Options, told: Told | None = None) -> Worker:
     tenants = Tenants(options.tenant)
     decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
                   max_depth=options.max_depth, open_tunnels=options.open_tunnels)
-    writer = Writer(decap, format=options.format, secrets=options.secrets, by_kind=options.by_kind,
-                    only=options.only, seed=options.seed, tenant_names=tenants.names,
-                    is_local=local_test(options.local_nets), sql_shapes=options.sql == "fingerprint",
-                    http_headers=options.http_headers, http_sha256=options.http_sha256, told=told)
-    return Worker(decap, writer, filter=compile_filter(options.filter) if options.filter else None,
-                  begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
+    writer = Writer(decap, seed=options.seed, is_local=local_test(options.local_nets), told=told,
+                    **of_writer(options, tenants))
+    return Worker(decap, writer, begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
                   most_flows=options.max_flows, reorder_window=options.reorder_window, interim=options.conn_interim,
-                  omit_twins=options.twins == "omit")
+                  **of_worker(options))
+
+
+def change(worker: Worker, options: Options, tenants: Tenants) -> None:
+    """Lets a worker go on under other options, as far as it can: ports, bounds and seed stay.  Its records are
+    drained.  Raises UsageError for what makes no sense, and then nothing has changed."""
+    check(options)
+    of_the_worker = of_worker(options)
+    worker.change_tenants(tenants)
+    worker.writer.change(**of_writer(options, tenants))
+    worker.change(**of_the_worker)
+
+
+def of_writer(options: Options, tenants: Tenants) -> dict[str, Any]:
+    """What the writer is told, at the beginning and when it changes."""
+    return {"format": options.format, "secrets": options.secrets, "by_kind": options.by_kind, "only": options.only,
+            "tenant_names": tenants.names, "sql_shapes": options.sql == "fingerprint",
+            "http_headers": options.http_headers, "http_sha256": options.http_sha256}
+
+
+def of_worker(options: Options) -> dict[str, Any]:
+    return {"filter": compile_filter(options.filter) if options.filter else None,
+            "omit_twins": options.twins == "omit"}
 
 
 class Totals(NamedTuple):

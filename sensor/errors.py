@@ -6,6 +6,7 @@
     └── UsageError            exit code 2
         ├── FilterError       a filter expression that libpcap refuses
         ├── TenantMapError    a tenant map that says nothing sensible
+        ├── ConfigError       a configuration file that cannot be used, or a key of it
         └── UnknownName       a kind, protocol or field that does not exist
 
 Each says in one sentence what was expected and what to try.  Nothing that comes from the wire raises.
@@ -40,6 +41,10 @@ class FilterError(UsageError):
 
 class TenantMapError(UsageError):
     """A tenant map that says nothing sensible."""
+
+
+class ConfigError(UsageError):
+    """A configuration file that cannot be used, or a key of it."""
 
 
 class UnknownName(UsageError):

@@ -42,5 +42,9 @@ def start(level: str) -> None:
     handler.addFilter(Limit())
     root = logging.getLogger("cloudmri")
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
     root.propagate = False
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    logging.getLogger("cloudmri").setLevel(level.upper())

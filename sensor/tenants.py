@@ -39,7 +39,8 @@ class TenantMap(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Tenants:
     """A policy: from envelope to tenant number, and from number to what records say of it."""
 
-    def __init__(self, policy: str = "vni") -> None:
+    def __init__(self, policy: str = "vni", known: TenantMap | None = None) -> None:
+        """``known``: what the file of a map says, where it was read already."""
         kind, _, path = policy.partition(":")
         if kind not in ("vni", "none", "map") or (kind == "map") != bool(path):
             raise UsageError(f"--tenant is vni, none or map:FILE, not {policy!r}")
@@ -47,7 +48,7 @@ class Tenants:
         self.numbers: dict[int, str] = {0: "none"}
         # number → name, account, VPC; it grows as envelopes come; None where no tenant has a name
         self.names: dict[int, tuple[bytes, bytes, bytes]] | None = {} if kind == "map" else None
-        self.map = read_map(Path(path)) if path else TenantMap(())
+        self.map = known or (read_map(Path(path)) if path else TenantMap(()))
         self.networks = [(ipaddress.ip_network(net), tenant) for tenant in self.map.tenant for net in tenant.sources]
 
     def __call__(self, envelope: Envelope) -> int:

@@ -6,6 +6,7 @@ import msgspec
 from cext.ledger import Ledger
 from cext.worker import Worker
 from sensor.engine import Format
+from sensor.live.orders import Orders
 from sensor.turns import Turns
 
 
@@ -37,6 +38,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     block_ms: int
     stats_seconds: float
     grace_seconds: float           # how long the last records may take
+    orders: Orders                 # what is to be done from a SIGHUP on
 
 
 KNOWN_TROUBLE = 3                  # exit code of a worker that said what is wrong: another would fare no better

@@ -16,7 +16,7 @@ class Outlet:
     def __init__(self, sink: Sink, turns: Turns, *, most: int = MOST_BACKLOG) -> None:
         """``turns``: held for each write, so that records of several workers do not mix."""
         self.sink, self.turns, self.most = sink, turns, most
-        self.chunks: deque[tuple[str | None, bytes]] = deque()
+        self.chunks: deque[tuple[str | None, bytes] | Sink] = deque()
         self.backlog = self.given_up = 0
         self.changed = threading.Condition()
         self.trouble: Exception | None = None
@@ -37,6 +37,12 @@ class Outlet:
         """Files are opened anew before the next write: they were moved away."""
         with self.changed:
             self.reopening = True
+            self.changed.notify()
+
+    def turn_to(self, sink: Sink) -> None:
+        """What is put from now on goes there."""
+        with self.changed:
+            self.chunks.append(sink)
             self.changed.notify()
 
     def close(self, seconds: float) -> bool:
@@ -64,8 +70,13 @@ class Outlet:
         except Exception as error:     # whatever it is: no record can be written any more
             self.trouble = error
 
-    def write(self, chunks: deque[tuple[str | None, bytes]]) -> None:
-        for kind, data in chunks:
+    def write(self, chunks: deque[tuple[str | None, bytes] | Sink]) -> None:
+        for chunk in chunks:
+            if not isinstance(chunk, tuple):
+                self.sink.close()
+                self.sink = chunk
+                continue
+            kind, data = chunk
             with self.turns:
                 self.sink.write(kind, data)
             with self.changed:

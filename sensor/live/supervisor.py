@@ -9,19 +9,23 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from cext import ledger, told
-from sensor.engine import Options, build
-from sensor.errors import LiveError
+from sensor import log
+from sensor.engine import build
+from sensor.errors import LiveError, SensorError
 from sensor.live import bpf, pages, processes, rings, sockets
 from sensor.live.interface import Interface
 from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJob
 from sensor.live.notify import Notify
+from sensor.live.orders import Order, Orders
+from sensor.live.wishes import Wishes, changed
 from sensor.live.worker import work
 from sensor.protocols import import_all
+from sensor.sinks import DirectorySink
+from sensor.tenants import Tenants
 from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.live")
@@ -30,26 +34,6 @@ SHORT_LIFE = 5.0                   # seconds; a worker that dies sooner is repla
 LONGEST_WAIT = 30.0                # … up to this
 PAGE_WAIT = 0.5                    # … and after the HTTP pages' process has ended
 FORK_WAIT = 1.0                    # seconds until another try where no process was to be had
-
-
-class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live run does, beside what its records say."""
-
-    interface: str | None = None   # a ring there, or …
-    listen: tuple[str, ...] = ()   # … sockets at these addresses
-    workers: int = 1
-    plain: bool = False            # traffic that is not encapsulated, too
-    promiscuous: bool = True
-    ring_bytes: int = 64 << 20     # of each worker
-    block_ms: int = 50
-    buffer_bytes: int = 64 << 20   # of each socket
-    output: str = "-"
-    stats_seconds: float = 60
-    grace_seconds: float = 10
-    metrics: str | None = None     # HOST:PORT of /metrics and /readyz
-    health: str | None = None      # HOST:PORT of /healthz
-    drop_limit: float = 0.05       # of packets that the kernel may drop while the sensor is well
-    user: str | None = "nobody"    # whom root goes on as; None: root stays root
 
 
 class Place:
@@ -78,13 +62,18 @@ def shared(size: int) -> mmap.mmap:
 
 
 class Supervisor:
-    def __init__(self, live: LiveOptions, options: Options) -> None:
-        """Opens rings or sockets, and gives up its rights.  Raises LiveError, UsageError."""
-        self.live, self.options = live, options
+    def __init__(self, wishes: Callable[[], Wishes]) -> None:
+        """Opens rings or sockets, and gives up its rights.  ``wishes`` is asked again by SIGHUP.  Raises LiveError,
+        UsageError."""
+        self.wishes = wishes
+        self.live, self.options = live, options = wishes()
+        log.set_level(live.log_level)
         self.stop_by: float | None = None
         self.workers = live.workers
         processes.allow_descriptors()
-        self.pristine = build(options, told.Told(shared(told.SIZE)))   # each worker is a fork of it
+        self.told = told.Told(shared(told.SIZE))
+        self.pristine = build(options, self.told)      # each worker is a fork of it
+        self.orders = Orders()
         turns = Turns()
         self.places = [Place(number, turns.another()) for number in range(self.workers)]
         self.interface: Interface | None = None
@@ -102,7 +91,16 @@ class Supervisor:
         if live.user is not None:
             import_all()           # later it may not be readable
             processes.give_up_rights(live.user)
+            self.try_to_read_again()
         self.code = 0
+
+    def try_to_read_again(self) -> None:
+        """What root could read, the user who it has become perhaps cannot."""
+        try:
+            self.wishes()
+            Tenants(self.options.tenant)
+        except SensorError as error:
+            LOG.warning("SIGHUP will change nothing, for the configuration cannot be read again: %s", error)
 
     def make_folder(self) -> None:
         """The directory of the output; a new one belongs to the user who will write there."""
@@ -191,8 +189,29 @@ class Supervisor:
                 self.stop()
             elif number == signal.SIGINT:              # a second Ctrl-C
                 self.kill()
-        elif number in (signal.SIGHUP, signal.SIGUSR1):
+        elif number == signal.SIGHUP:
+            self.reload()
             self.pass_on(number)
+        elif number == signal.SIGUSR1:
+            self.pass_on(number)
+
+    def reload(self) -> None:
+        """Takes over what the configuration and the tenant map say now; nothing, where they cannot be used."""
+        try:
+            (live, options), waits = changed((self.live, self.options), self.wishes())
+            tenants = Tenants(options.tenant)
+            pristine = build(options, self.told)
+            if live.output != "-":
+                DirectorySink(Path(live.output), options.format)       # raises where it cannot be written to
+        except SensorError as error:
+            LOG.error("the configuration stays as it was: %s", error)
+            return
+        for name in waits:
+            LOG.warning("%s has changed, which takes effect at the next start", name)
+        self.live, self.options, self.pristine = live, options, pristine
+        log.set_level(live.log_level)
+        self.orders.give(Order(live, options, tenants.map))
+        LOG.info("the configuration was read again")
 
     def stop(self) -> None:
         """The workers let no packet in any more, read what is there, and end their flows."""
@@ -219,7 +238,7 @@ class Supervisor:
         job = Job(number=place.number, worker=self.pristine, source=place.source, sockets=place.sockets,
                   ledger=place.ledger, turns=place.turns, output=self.live.output, format=self.options.format,
                   stats_seconds=self.live.stats_seconds, block_ms=self.live.block_ms,
-                  grace_seconds=self.live.grace_seconds)
+                  grace_seconds=self.live.grace_seconds, orders=self.orders)
         try:
             place.process = processes.spawn(f"worker-{place.number}", lambda: work(job))
         except OSError as error:       # no process or no memory is to be had now

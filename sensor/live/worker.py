@@ -11,11 +11,14 @@ from typing import Any, NoReturn
 
 from cext.receiver import Receiver
 from cext.ring import Ring
+from sensor import log
+from sensor.engine import Format, change
 from sensor.errors import SensorError
 from sensor.live import processes
 from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob
 from sensor.live.outlet import Outlet
 from sensor.sinks import DirectorySink, Sink, StreamSink
+from sensor.tenants import Tenants
 
 LOG = logging.getLogger("cloudmri.live")
 POLL_MS = 100
@@ -31,13 +34,14 @@ class LiveWorker:
         self.source = open_source(job)
         self.source.account()          # what a worker before this one has not fetched
         self.worker.attach(self.source, job.ledger)
-        self.outlet = Outlet(open_sink(job), job.turns)
+        self.grace_seconds, self.stats_seconds = job.grace_seconds, job.stats_seconds
+        self.outlet = Outlet(open_sink(job.output, job.format), job.turns)
         self.stop_by: float | None = None
         self.load_told = 0
         self.left = 0                  # packets that were not read when the time for the end was over
-        self.asked_for_stats = False
+        self.asked_for_stats = self.asked_to_change = False
         self.next_account = 0.0
-        self.next_stats = time.monotonic() + job.stats_seconds
+        self.next_stats = time.monotonic() + self.stats_seconds
 
     def run(self) -> int:
         """Until it is told to stop, and the ring is empty, or the output is gone.  The exit code."""
@@ -55,6 +59,8 @@ class LiveWorker:
                     self.look_for_trouble()
                 self.worker.tick(self.latest())
             now = time.monotonic()
+            if self.asked_to_change:
+                self.change()
             if now > self.next_account:
                 self.next_account = now + 1
                 self.source.account()
@@ -81,7 +87,7 @@ class LiveWorker:
             self.left += self.worker.pass_over(self.source)
         if self.left:
             LOG.error("%d packets were left unread after %g seconds; choose a longer --grace", self.left,
-                      self.job.grace_seconds)
+                      self.grace_seconds)
 
     def quiet_ms(self) -> int:
         """How long nothing comes when nothing will come any more: a block that has begun is handed over by then."""
@@ -110,18 +116,38 @@ class LiveWorker:
 
     def write_stats(self, *, last: bool = False) -> None:
         self.asked_for_stats = False
-        self.next_stats = time.monotonic() + self.job.stats_seconds
+        self.next_stats = time.monotonic() + self.stats_seconds
         self.source.account()
         self.worker.log_stats(time.time_ns(), self.job.number)
         self.emit(last=last)
+
+    def change(self) -> None:
+        """Does from now on what the supervisor has ordered; no flow is lost.  Files are opened anew in any case."""
+        self.asked_to_change = False
+        order = self.job.orders.take()
+        self.emit()
+        if order is None:
+            self.outlet.reopen()
+            return
+        try:
+            sink = open_sink(order.live.output, order.options.format)
+            change(self.worker, order.options, Tenants(order.options.tenant, order.tenants))
+        except SensorError as error:
+            LOG.error("worker %d goes on as before: %s", self.job.number, error)
+            self.outlet.reopen()
+            return
+        log.set_level(order.live.log_level)
+        self.grace_seconds, self.stats_seconds = order.live.grace_seconds, order.live.stats_seconds
+        self.next_stats = min(self.next_stats, time.monotonic() + self.stats_seconds)
+        self.outlet.turn_to(sink)
 
     def end(self) -> int:
         """Flows are closed, records written, counters booked."""
         self.worker.finish_all()
         self.write_stats(last=True)    # all open flows at once may be more than otherwise waits
         self.worker.settle()
-        if not self.outlet.close(self.job.grace_seconds):
-            LOG.error("the output did not take the last records within %g seconds", self.job.grace_seconds)
+        if not self.outlet.close(self.grace_seconds):
+            LOG.error("the output did not take the last records within %g seconds", self.grace_seconds)
             return KNOWN_TROUBLE
         if self.outlet.trouble is None:
             return KNOWN_TROUBLE if self.left else 0
@@ -135,10 +161,10 @@ class LiveWorker:
     def stop(self, *_: Any) -> None:
         """What is here is read, and flows are ended.  The supervisor has seen to it that no packet more comes."""
         if self.stop_by is None:
-            self.stop_by = time.monotonic() + self.job.grace_seconds
+            self.stop_by = time.monotonic() + self.grace_seconds
 
-    def reopen(self, *_: Any) -> None:
-        self.outlet.reopen()
+    def ask_to_change(self, *_: Any) -> None:
+        self.asked_to_change = True
 
     def ask_for_stats(self, *_: Any) -> None:
         self.asked_for_stats = True
@@ -155,10 +181,10 @@ def open_source(job: Job) -> Ring | Receiver:
     return Receiver(sockets, done=done)
 
 
-def open_sink(job: Job) -> Sink:
-    if job.output == "-":
+def open_sink(output: str, form: Format) -> Sink:
+    if output == "-":
         return StreamSink(sys.stdout.buffer)
-    return DirectorySink(Path(job.output), job.format, append=True)
+    return DirectorySink(Path(output), form, append=True)
 
 
 def work(job: Job) -> NoReturn:
@@ -166,7 +192,7 @@ def work(job: Job) -> NoReturn:
     code = KNOWN_TROUBLE
     try:
         worker = LiveWorker(job)
-        for number, handler in ((signal.SIGTERM, worker.stop), (signal.SIGHUP, worker.reopen),
+        for number, handler in ((signal.SIGTERM, worker.stop), (signal.SIGHUP, worker.ask_to_change),
                                 (signal.SIGUSR1, worker.ask_for_stats), (signal.SIGINT, signal.SIG_IGN),
                                 (signal.SIGPIPE, signal.SIG_IGN)):
             signal.signal(number, handler)

@@ -21,7 +21,8 @@ class Live:
         self.folder = lab.work / name
         self.log = lab.work / f"{name}.log"
         pages = [] if "--metrics-listen" in words else ["--metrics-listen", "none"]  # several run side by side
-        command = [sys.executable, "-m", "sensor", "live", "--output", str(self.folder), *pages, *words]
+        output = [] if "--config" in words else ["--output", str(self.folder)]
+        command = [sys.executable, "-m", "sensor", "live", *output, *pages, *words]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 lab.inside(lab.listener, command), stderr=log, env=os.environ | {"PATH": PATH} | env

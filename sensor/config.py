@@ -1,0 +1,161 @@
+"""The configuration file: TOML, whose keys are options of the command line by other names (sensor.options).
+
+What the command line says comes before what the file says, and that before the default.
+"""
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from sensor.errors import ConfigError, UnknownName
+from sensor.options import Setting, settings
+
+HEAD = """\
+# CloudMRI: every key, what it means, and its default.
+# Keep what you change.  What the command line says comes before what a file says.  Look at a file before it is used:
+#   cloudmri check FILE
+"""
+
+
+def settled(ctx: click.Context) -> dict[str, Any]:
+    """The value of each option of a command: what the command line says, else its --config, else the default.
+
+    The file is read anew by every call.  Raises ConfigError that names file and line.
+    """
+    said = dict(ctx.params)
+    path = said.pop("config", None)
+    own = {option.name for option in ctx.command.params if isinstance(option, Setting)}
+    for name, value in (read(Path(path)) if path else {}).items():
+        if name in own and ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            said[name] = value
+    return said
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What a file says, by the name of the option.  Raises ConfigError."""
+    try:
+        text = path.read_text()
+        said = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: this is not TOML: {error}") from None
+    known = settings()
+    found = {}
+    for section, name, value in keys(said):
+        key = f"{section}.{name}" if section else name
+        try:
+            if key not in known:
+                elsewhere = [other for other in known if other.endswith(f".{name}")]
+                raise ConfigError(f"there is no key {key!r}; did you mean {elsewhere[0]!r}?" if elsewhere
+                                  else str(UnknownName("key", key, known)))
+            found[known[key].name or ""] = converted(known[key], value)
+        except (ConfigError, click.BadParameter) as error:
+            what = error.message if isinstance(error, click.BadParameter) else str(error)
+            where = f"{path}:{line_of(text, section, name)}"
+            raise ConfigError(f"{where}: {what}" if key not in known else f"{where}: {key}: {what}") from None
+    return found
+
+
+def keys(said: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Section, name and value of all that a file says; one that stands in no section has an empty one."""
+    for section, inside in said.items():
+        if isinstance(inside, dict):
+            for name, value in inside.items():
+                yield section, name, value
+        else:
+            yield "", section, inside
+
+
+def converted(option: Setting, value: Any) -> Any:
+    """A value as the command line would give it.  Raises ConfigError for another type, BadParameter for what it may not
+    be."""
+    def one(part: Any) -> Any:
+        return option.type.convert(part, option, None)
+
+    if option.is_flag:
+        return value if isinstance(value, bool) else refuse("true or false", value)
+    if option.type.name == "names":
+        return one(value) if is_list_of(value, str) else refuse("a list of strings", value)
+    kind: Any = {"integer": int, "integer range": int, "float": (int, float), "float range": (int, float),
+                 "workers": (int, str)}.get(option.type.name, str)
+    if option.multiple:
+        words = "numbers" if kind is int else "strings"
+        return tuple(map(one, value)) if is_list_of(value, kind) else refuse(f"a list of {words}", value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        words = "a number or a string" if option.type.name == "workers" else "a string" if kind is str else "a number"
+        return refuse(words, value)
+    return one(value)
+
+
+def is_list_of(value: Any, kind: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, kind) and not isinstance(part, bool) for part in value)
+
+
+def refuse(wanted: str, value: Any) -> None:
+    raise ConfigError(f"it is {wanted}, not {value!r}")
+
+
+def line_of(text: str, section: str, name: str) -> int:
+    """The line, from 1, that a key stands in; that of its section where it cannot be found."""
+    here, at = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+            here = head[1].strip("\"' ")
+            at = number if here == section else at
+        elif match := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            key = match[1].replace('"', "").replace("'", "")
+            if (here, key) == (section, name) or (not here and key == f"{section}.{name}"):
+                return number
+    return at
+
+
+def example() -> str:
+    """A file with every key, what it means, and its default; those that have none are commented out."""
+    lines, section = [HEAD], ""
+    for key, option in sorted(settings().items(), key=lambda pair: pair[0].partition(".")[0]):
+        here, _, name = key.partition(".")
+        if here != section:
+            lines.append(f"[{here}]")
+            section = here
+        lines += textwrap.wrap(meaning(option), 118, initial_indent="# ", subsequent_indent="# ")
+        value = option.get_default(click.Context(click.Command("")))
+        lines.append(f"{name} = {literal(value)}" if written(option, value) else f"# {name} = {sample(option)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def written(option: Setting, value: Any) -> bool:
+    return isinstance(value, bool | int | float | str) or (isinstance(value, tuple | list) and len(value) > 0)
+
+
+def meaning(option: Setting) -> str:
+    """Its help, its choices and its unit."""
+    said = (option.help or "").replace(" (repeatable)", "")
+    if isinstance(option.type, click.Choice):
+        return f"{said}  One of: {', '.join(option.type.choices)}."
+    if option.metavar and option.metavar not in ("NAME", "NET"):
+        return f"{said}  ({option.metavar})"
+    return said
+
+
+def sample(option: Setting) -> str:
+    """Something that a key without a default may be."""
+    return {"interface": '"ens6"', "listen": '["udp://0.0.0.0:4789"]', "only": '["http", "postgresql"]',
+            "filter": '"not port 22"'}.get(option.name or "", '["10.0.0.0/8"]')
+
+
+def literal(value: Any) -> str:
+    """A value in TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(literal, value))}]"
+    return str(value)

@@ -1,0 +1,43 @@
+"""From the supervisor to its workers: what is to be done from now on.
+
+A file in memory that all have: the supervisor writes it before it sends SIGHUP.  A digest tells a worker that reads
+while the next order is being written.
+"""
+import hashlib
+import os
+import time
+
+import msgspec
+
+from sensor.engine import Options
+from sensor.live.wishes import LiveOptions
+from sensor.tenants import TenantMap
+
+DIGEST = 16                        # bytes
+PATIENCE = 1.0                     # seconds
+
+
+class Order(msgspec.Struct, frozen=True):
+    live: LiveOptions
+    options: Options
+    tenants: TenantMap             # read by the supervisor, so that all have the same
+
+
+class Orders:
+    def __init__(self) -> None:
+        self.file = os.memfd_create("cloudmri-orders")
+
+    def give(self, order: Order) -> None:
+        data = msgspec.msgpack.encode(order)
+        os.ftruncate(self.file, 0)
+        os.pwrite(self.file, hashlib.blake2b(data, digest_size=DIGEST).digest() + data, 0)
+
+    def take(self) -> Order | None:
+        """The last one; None when there was none."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            found = os.pread(self.file, os.fstat(self.file).st_size, 0)
+            if hashlib.blake2b(found[DIGEST:], digest_size=DIGEST).digest() == found[:DIGEST]:
+                return msgspec.msgpack.decode(found[DIGEST:], type=Order)
+            time.sleep(0.01)
+        return None
