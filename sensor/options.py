@@ -3,7 +3,7 @@
 An option is declared once: its words, its key, its kind, its default and what it means.
 """
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -152,12 +152,13 @@ def options_from(*, output: str, local_nets: tuple[str, ...], tunnels: bool, exc
                  filter: str | None, only: tuple[str, ...] | None, begin: int | None = None, end: int | None = None,
                  **said: Any) -> Options:
     """What is wished of the records.  Raises UsageError for a network that is none."""
-    return Options(filter=without(filter, exclude), only=frozenset(only) if only else None, by_kind=output != "-",
+    networks = [f"net {network}" for network in parse_networks(exclude)]
+    return Options(filter=without(filter, networks), only=frozenset(only) if only else None, by_kind=output != "-",
                    local_nets=local_nets or PRIVATE, open_tunnels=tunnels, begin=begin, end=end, **said)
 
 
-def without(expression: str | None, networks: tuple[str, ...]) -> str | None:
-    """A filter expression that leaves networks out, too."""
+def without(expression: str | None, left_out: Iterable[str]) -> str | None:
+    """A filter expression that leaves out what others match, too."""
     parts = [f"({expression})"] if expression else []
-    parts += [f"not net {network}" for network in parse_networks(networks)]
+    parts += [f"not ({one})" for one in left_out]
     return " and ".join(parts) or None

@@ -5,7 +5,8 @@ import msgspec
 
 from sensor.engine import Options
 from sensor.errors import UsageError
-from sensor.options import options_from
+from sensor.live.own import own_traffic
+from sensor.options import options_from, without
 
 # what workers take over without losing a flow; all else waits for the next start
 OF_RECORDS = ("only", "format", "by_kind", "secrets", "tenant", "filter", "sql", "http_headers", "http_sha256", "twins")
@@ -49,7 +50,11 @@ def wishes_from(*, interface: str | None, listen: tuple[str, ...], workers: int,
         metrics=None if metrics_listen == "none" else metrics_listen,
         health=None if health_listen == "none" else health_listen, drop_limit=health_drops / 100,
         user=None if stay_root else user)
-    return live, options_from(output=output, **said)
+    options = options_from(output=output, **said)
+    if plain:                      # tunnels do not carry it
+        options = msgspec.structs.replace(
+            options, filter=without(options.filter, own_traffic((live.metrics, live.health), output)))
+    return live, options
 
 
 def changed(before: Wishes, after: Wishes) -> tuple[Wishes, list[str]]:
