@@ -498,6 +498,8 @@ cdef class Worker:
     cdef void finish(self, Flow* f, Reason why) noexcept nogil:
         """What is held goes, the parser ends, the conn record is written; the flow is gone."""
         if f.proto == IPPROTO_TCP:
+            if why == TIMED_OUT:   # holes that were due before go first, whether or not anybody looked then
+                self.streams.give_up_due(f, f.deadline)
             self.streams.finish(f, f.last)
         self.dispatch.end(f, why, f.last)
         self.conns.write(f, False)

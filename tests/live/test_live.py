@@ -52,12 +52,10 @@ def heard() -> Iterator[dict[str, Heard]]:
 
 
 def plain(records: list[Record], many: bool) -> list[str]:
-    """Records in an order of their own.  Which of several workers is the first to meet a certificate is not said, nor
-    is where the letters of holes of both sides stand among each other."""
+    """Records in an order of their own.  Which of several workers is the first to meet a certificate is not said."""
     kept = [record for record in records if record["_path"] not in LIVE_ONLY]
     if many:
         kept = [record | {"ts": 0} if record["_path"] == "x509" else record for record in kept]
-        kept = [r | {"history": "".join(sorted(r["history"]))} if "history" in r else r for r in kept]
     return sorted(json.dumps(record, sort_keys=True) for record in kept)
 
 

@@ -73,7 +73,7 @@ def test_a_connection_that_records_go_into_is_left_out() -> None:
             socket.create_connection(siem.getsockname()[:2]) as out,
         ):
             done = subprocess.run(
-                [sys.executable, "-c", script], stdout=out, stderr=subprocess.PIPE, text=True, cwd=ROOT
+                [sys.executable, "-c", script], stdout=out.fileno(), stderr=subprocess.PIPE, text=True, cwd=ROOT
             )
             assert done.stderr.strip() == f"['tcp port {siem.getsockname()[1]} and host {host}']"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
