@@ -197,7 +197,7 @@ cdef inline bint is_news(Conn* conn, Span key) noexcept nogil:
 
 
 cdef inline void weird(Conn* conn, const char* name) noexcept nogil:
-    """Odd enough to tell.  Written once a flow and name at most, and rate-limited over all."""
+    """Odd enough to tell.  Written once a flow and name at most, and so many names of a flow."""
     cdef Conn* told = conn
     cdef uint32_t i
     while told.outer != NULL:      # the outermost has the list of the flow

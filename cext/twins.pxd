@@ -19,6 +19,7 @@ cdef class Twins:
     cdef uint64_t found            # flows
     cdef uint64_t forgotten        # sights that gave way to others within the time that a copy may take
 
+    cdef void forget(self) noexcept nogil
     cdef bint is_handshake_known(self, Flow* f, Time now) noexcept nogil
     cdef bint is_datagram_known(self, Flow* f, const Packet* p) noexcept nogil
     cdef uint64_t end(self, const Addr* a, uint32_t port, uint32_t start) noexcept nogil

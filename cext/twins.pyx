@@ -8,6 +8,7 @@ datagrams is, within two seconds.
 What was shown is kept in sets of four, where the oldest gives way.
 """
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 import os
 
@@ -34,6 +35,10 @@ cdef class Twins:
 
     def __dealloc__(self):
         free(self.sights)
+
+    cdef void forget(self) noexcept nogil:
+        """All that was shown: its times mean nothing any more."""
+        memset(self.sights, 0, SETS * WAYS * sizeof(Sight))
 
     cdef bint is_handshake_known(self, Flow* f, Time now) noexcept nogil:
         """A SYN has come.  True when both are here, and another tenant has shown them too."""

@@ -182,6 +182,7 @@ cdef class Worker:
         if by < SET_BACK * <Time>SECOND:
             return 0
         self.flows.set_back(by)
+        self.twin_flows.forget()
         return by
 
     def take_load(self):

@@ -61,4 +61,4 @@ cdef class Writer(Sink):
     cdef void put_envelope(self, Record* r, uint32_t number, uint8_t* hex) noexcept nogil
     cdef void uid(self, const Flow* f, uint32_t tenant, Time first, uint8_t* text) noexcept nogil
     cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil
-    cdef bint count_weird(self, const char* name) noexcept with gil
+    cdef void count_weird(self, const char* name) noexcept with gil

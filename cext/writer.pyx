@@ -67,7 +67,6 @@ cdef const char* HEX = "0123456789abcdef"
 cdef const char* BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 cdef enum:
     MOST_LOCAL = 65536             # addresses whose answer is kept
-    WEIRDS_A_NAME = 1000           # after that many of one name only each 1,000th is written
 
 
 def base64_decoded(data):
@@ -126,8 +125,7 @@ cdef class Writer(Sink):
 
     cdef void weird(self, Conn* conn, const char* name) noexcept nogil:
         cdef Record r
-        if not self.count_weird(name):
-            return
+        self.count_weird(name)
         clear(&r)
         r.ts = conn.ts
         put_word(&r, WEIRD_NAME, name, <uint32_t>strlen(name))
@@ -135,12 +133,9 @@ cdef class Writer(Sink):
             put_word(&r, WEIRD_SOURCE, protocol(conn.protocol).name, <uint32_t>strlen(protocol(conn.protocol).name))
         self.put(conn.flow, &WEIRD.layout, &r)
 
-    cdef bint count_weird(self, const char* name) noexcept with gil:
-        """True when this one is to be written."""
+    cdef void count_weird(self, const char* name) noexcept with gil:
         cdef bytes key = name
-        seen = self.weirds.get(key, 0) + 1
-        self.weirds[key] = seen
-        return seen <= WEIRDS_A_NAME or seen % WEIRDS_A_NAME == 0
+        self.weirds[key] = self.weirds.get(key, 0) + 1
 
     cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
                       uint32_t room) noexcept with gil:

@@ -338,7 +338,7 @@ cdef bint keep_resource(Conn* conn, Draft* d, uint16_t flags, int section, Span 
             keep_text(d, QUERY, span(r.owner.text, r.owner.n))
         put_number(&d.record, AA, flags & FLAG_AA != 0)
         put_number(&d.record, RA, flags & FLAG_RA != 0)
-        if not is_set(&d.record, RTT) and conn.ts != d.record.ts:
+        if not is_set(&d.record, RTT) and conn.ts > d.record.ts:
             put_number(&d.record, RTT, conn.ts - d.record.ts)
     if w.n and keep_item(d, ANSWERS if section == 1 else AUTH if section == 2 else ADDL, span(w.text, w.n)) and (
             section == 1):

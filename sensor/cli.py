@@ -150,18 +150,17 @@ def live(ctx: click.Context, /, debug: bool, **_: Any) -> None:
     of each worker.
     """
     from sensor.live.supervisor import Supervisor
-    from sensor.live.wishes import Wishes, wishes_from
 
-    def wishes() -> Wishes:
-        found = wishes_from(**settled(ctx))
-        if not found[0].interface and not found[0].listen:
+    def listen() -> dict[str, Any]:
+        said = settled(ctx)
+        if not said["interface"] and not said["listen"]:
             raise UsageError("say where packets come from: --interface NAME, or --listen udp://0.0.0.0:4789")
-        refuse_terminal(found[1].format, found[0].output)
-        return found
+        refuse_terminal(said["format"], said["output"])
+        return said
 
     log.start("info")
     with told(debug):
-        code = Supervisor(wishes).run()
+        code = Supervisor(listen).run()
     sys.exit(code)
 
 
@@ -181,15 +180,15 @@ def check(file: str | None, interface: str | None, example: bool) -> None:
         return
     if not file and not interface:
         raise click.UsageError("say what to look at: a configuration file, -i INTERFACE, or both")
-    with told():
-        from sensor.engine import build
+    with told(exit_code=2):
         from sensor.live.machine import look
-        from sensor.live.wishes import wishes_from
+        from sensor.live.wishes import try_out, wishes_from
         said = settled(live.make_context("live", ["--config", file] if file else []))
         wishes, options = wishes_from(**said)
-        build(options)
+        try_out(wishes, options)
         if file:
             click.echo(f"ok     {file} can be used")
+    with told():
         findings = look(interface, wishes, options) if interface else []
     for finding in findings:
         click.echo(f"{'ok    ' if finding.well else 'CHANGE'} {finding.what}")

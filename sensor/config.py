@@ -29,9 +29,11 @@ def settled(ctx: click.Context) -> dict[str, Any]:
     """
     said = dict(ctx.params)
     path = said.pop("config", None)
-    own = {option.name for option in ctx.command.params if isinstance(option, Setting)}
+    own = [option for option in ctx.command.params if isinstance(option, Setting)]
+    here = [option for option in own if ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE]
+    decided = {name for option in here for name in (option.name, option.instead_of)}
     for name, value in (read(Path(path)) if path else {}).items():
-        if name in own and ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if name not in decided and any(option.name == name for option in own):
             said[name] = value
     return said
 
@@ -43,9 +45,13 @@ def read(path: Path) -> dict[str, Any]:
         said = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: this is not TOML: {error}") from None
     known = settings()
+    sections = {key.partition(".")[0] for key in known}
+    for section, inside in said.items():
+        if isinstance(inside, dict) and section not in sections:
+            raise ConfigError(f"{path}:{line_of(text, section, '')}: {UnknownName('section', section, sections)}")
     found = {}
     for section, name, value in keys(said):
         key = f"{section}.{name}" if section else name
@@ -87,6 +93,8 @@ def converted(option: Setting, value: Any) -> Any:
     if option.multiple:
         words = "numbers" if kind is int else "strings"
         return tuple(map(one, value)) if is_list_of(value, kind) else refuse(f"a list of {words}", value)
+    if isinstance(value, str) and "\0" in value:
+        return refuse("a string without a zero byte", value)
     if not isinstance(value, kind) or isinstance(value, bool):
         words = "a number or a string" if option.type.name == "workers" else "a string" if kind is str else "a number"
         return refuse(words, value)

@@ -2,6 +2,7 @@
 
 An option is declared once: its words, its key, its kind, its default and what it means.
 """
+import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,18 +14,28 @@ from sensor.engine import Options
 from sensor.networks import PRIVATE, parse_networks
 
 MOST_WORKERS = 64
+DAY = 86400                        # seconds
 
 
 class Setting(click.Option):
     """An option that is a key of the configuration file: ``section.name``."""
 
-    def __init__(self, *words: Any, key: str, **more: Any) -> None:
+    def __init__(self, *words: Any, key: str, instead_of: str = "", **more: Any) -> None:
+        """``instead_of``: name of another option, which a file gives in vain when the command line gives this one."""
         super().__init__(*words, **more)
-        self.key = key
+        self.key, self.instead_of = key, instead_of
 
 
 def setting(key: str, *words: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(*words, cls=Setting, key=key, **more)
+
+
+class Amount(click.FloatRange):
+    """A number within bounds; neither endless nor none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        return found if math.isfinite(found) else self.fail(f"{value!r} is no number to count with", param, ctx)
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -44,7 +55,7 @@ class Workers(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if value == "auto":
             return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-        if not str(value).isdigit() or not 0 < int(value) <= MOST_WORKERS:
+        if not (str(value).isascii() and str(value).isdigit()) or not 0 < int(value) <= MOST_WORKERS:
             self.fail(f"it is a number from 1 to {MOST_WORKERS}, or auto, not {value!r}", param, ctx)
         return int(value)
 
@@ -69,7 +80,7 @@ RECORDS = (
             help="Leave out packets from and to this network, such as that of the SIEM (repeatable)."),
     setting("records.secrets", "--secrets", is_flag=True,
             help="Write secret fields too: passwords, cookies, Authorization."),
-    setting("records.seed", "--seed", default=0, show_default=True,
+    setting("records.seed", "--seed", default=0, show_default=True, type=click.IntRange(0, 0x7FFFFFFF),
             help="Seed of the uids; the same seed gives the same uids."),
     setting("records.local_nets", "--local-net", "local_nets", multiple=True, metavar="NET",
             help="A local network (repeatable); default: the private address space."),
@@ -79,7 +90,8 @@ RECORDS = (
             show_default=True, help="A UDP port of GENEVE (repeatable)."),
     setting("capture.tunnels", "--tunnels/--no-tunnels", default=True, show_default=True,
             help="Open tunnels inside of the mirrored traffic."),
-    setting("limits.reorder_window", "--reorder-window", default=0.25, show_default=True, metavar="SECONDS",
+    setting("limits.reorder_window", "--reorder-window", type=Amount(0, DAY), default=0.25, show_default=True,
+            metavar="SECONDS",
             help="How long a hole in a TCP stream may last before it is given up."),
     setting("records.sql", "--sql", type=click.Choice(["text", "fingerprint"]), default="text", show_default=True,
             help="Write statements as sent, or without their values: no literal leaves the sensor."),
@@ -87,21 +99,22 @@ RECORDS = (
             help="Write all HTTP headers with their values; secret ones as ***."),
     setting("records.http_sha256", "--http-sha256", is_flag=True,
             help="Write SHA-256 of HTTP bodies, unpacked; all are read then."),
-    setting("records.conn_interim", "--conn-interim", type=click.FloatRange(min=0), default=0.0, show_default=True,
+    setting("records.conn_interim", "--conn-interim", type=Amount(0, DAY), default=0.0, show_default=True,
             metavar="SECONDS",
             help="Write a conn record of a flow that goes on that often, too; 0: at its end alone."),
     setting("records.twins", "--twins", type=click.Choice(["mark", "omit"]), default="mark", show_default=True,
             help="Of a flow that another tenant's session shows first: mark all its records, or write conn only."),
-    setting("limits.max_flows", "--max-flows", default=1 << 20, show_default=True, help="Flows tracked at a time."),
+    setting("limits.max_flows", "--max-flows", default=1 << 20, show_default=True,
+            type=click.IntRange(1, 1 << 26), help="Flows tracked at a time."),
     setting("log.level", "--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True,
             help="What is said on standard error."),
     click.option("--debug", is_flag=True, help="Show tracebacks."),
 )
 
 LIVE = (
-    setting("capture.interface", "-i", "--interface", metavar="NAME",
+    setting("capture.interface", "-i", "--interface", metavar="NAME", instead_of="listen",
             help="Capture from the ring of this interface (CAP_NET_RAW)."),
-    setting("capture.listen", "--listen", multiple=True, metavar="udp://ADDR:PORT",
+    setting("capture.listen", "--listen", multiple=True, metavar="udp://ADDR:PORT", instead_of="interface",
             help="Receive tunnels at this address instead, as any program may (repeatable)."),
     WORKERS,
     setting("capture.plain", "--plain", is_flag=True, help="Read traffic that is not encapsulated, too."),
@@ -114,18 +127,18 @@ LIVE = (
             help="Memory that the kernel keeps datagrams of --listen in, for each of its sockets."),
     setting("capture.block_timeout", "--block-timeout", default=50, show_default=True,
             type=click.IntRange(1, 10000), metavar="MS", help="How long a packet may wait in the ring for others."),
-    setting("stats.interval", "--stats-interval", default=60.0, show_default=True, type=click.FloatRange(min=0.1),
+    setting("stats.interval", "--stats-interval", default=60.0, show_default=True, type=Amount(0.1, DAY),
             metavar="SECONDS", help="How often a stats record is written."),
     setting("metrics.listen", "--metrics-listen", default="127.0.0.1:9479", show_default=True,
             metavar="HOST:PORT|none", help="Where /metrics (Prometheus) and /readyz are."),
     setting("health.listen", "--health-listen", default="none", show_default=True, metavar="HOST:PORT|none",
             help="Where a bare /healthz is, for load balancers in front of several sensors."),
-    setting("health.drops", "--health-drops", default=5.0, show_default=True, type=click.FloatRange(0, 100),
+    setting("health.drops", "--health-drops", default=5.0, show_default=True, type=Amount(0, 100),
             metavar="PERCENT", help="Packets of a minute that the kernel may drop while the sensor is healthy."),
     setting("process.user", "--user", default="nobody", show_default=True, metavar="NAME",
             help="Whom root goes on as, once all is open; without any capability."),
     setting("process.stay_root", "--stay-root", is_flag=True, help="Go on as root."),
-    setting("process.grace", "--grace", default=10.0, show_default=True, type=click.FloatRange(min=0.1),
+    setting("process.grace", "--grace", default=10.0, show_default=True, type=Amount(0.1, 3600),
             metavar="SECONDS",
             help="How long the end may take: the ring is read, flows are closed, records are written."),
 )

@@ -50,6 +50,7 @@ class ParallelReplay:
         self.children: list[int] = []
         self.said: list[dict[str, Any]] = []
         self.certificates, self.told = b"", 0
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])      # until parent and children know what it means
         self.pipes = [self.start(share) for share in range(shares)]    # now: a fork must have one thread only
 
     def stop(self) -> None:
@@ -59,6 +60,7 @@ class ParallelReplay:
             os.kill(child, signal.SIGINT)
 
     def __iter__(self) -> Iterator[Chunk]:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         self.gather(self.pipes)
         for child in self.children:
             _, status = os.waitpid(child, 0)
@@ -71,7 +73,8 @@ class ParallelReplay:
         if certificates := self.once(self.certificates):
             yield self.as_asked("x509"), certificates
         self.replay.worker.log_stats()
-        yield self.as_asked("stats"), self.stats()
+        if stats := self.stats():
+            yield self.as_asked("stats"), stats
 
     def as_asked(self, kind: str) -> str | None:
         return kind if self.options.by_kind else None
@@ -116,7 +119,9 @@ class ParallelReplay:
         found = [Totals(said["counters"], said["records"], said["weirds"]) for said in self.said]
         counters = {name: value if name in OF_ALL else sum(one.counters[name] for one in found)
                     for name, value in found[0].counters.items()} if found else {}
-        records = added([one.records for one in found]) | {"stats": 1}
+        records = added([one.records for one in found])
+        if not self.options.only or "stats" in self.options.only:
+            records["stats"] = 1
         if self.told:
             records["x509"] = self.told
         return Totals(counters, records, added([one.weirds for one in found]))
@@ -145,8 +150,10 @@ class ParallelReplay:
         return found
 
     def stats(self) -> bytes:
-        """The one stats record, of all shares."""
-        (_, data), = self.replay.writer.drain()
+        """The one stats record, of all shares; nothing where it is not written."""
+        data = b"".join(part for _, part in self.replay.writer.drain())
+        if not data:
+            return b""
         (record, _), = self.decoded(data)
         record |= {"ts": max((said["ts"] for said in self.said), default=record["ts"])} | self.totals().counters
         if self.options.format == "json":
@@ -186,6 +193,7 @@ def work(replay: Replay, share: int, shares: int, output: SharedOutput, pipe: in
     try:
         output.join()
         signal.signal(signal.SIGINT, lambda *_: replay.stop())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         if share:
             logging.getLogger("cloudmri").setLevel(logging.CRITICAL)   # each would say the same of the files
         replay.worker.take_share(share, shares)

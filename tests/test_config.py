@@ -1,6 +1,7 @@
 """The configuration file: its keys are the command line's options."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from sensor.config import example, read
 from sensor.errors import ConfigError
 from sensor.options import settings
 from tests.conftest import ROOT
-from tests.test_cli import HTTP, lines, sensor
+from tests.test_cli import HTTP, SENSOR, lines, sensor
 
 KEYS = settings()
 
@@ -59,6 +60,13 @@ def test_every_key_is_documented_and_at_its_default_in_the_example(tmp_path: Pat
         ('[records]\nsql = "shape"\n', ":2: records.sql: 'shape' is not one of 'text', 'fingerprint'."),
         ('[capture]\nworkers = "many"\n', ":2: capture.workers: it is a number from 1 to 64, or auto, not 'many'"),
         ('[capture]\nworkers = 65\n', ":2: capture.workers: it is a number from 1 to 64, or auto, not 65"),
+        ('[capture]\nworkers = "²"\n', ":2: capture.workers: it is a number from 1 to 64, or auto, not '²'"),
+        ("[limits]\nmax_flows = 0\n", ":2: limits.max_flows: 0 is not in the range 1<=x<=67108864."),
+        ("[process]\ngrace = inf\n", ":2: process.grace: inf is not in the range 0.1<=x<=3600."),
+        ("[stats]\ninterval = nan\n", ":2: stats.interval: nan is no number to count with"),
+        ('[output]\nto = "a\\u0000b"\n', ":2: output.to: it is a string without a zero byte, not 'a\\x00b'"),
+        ("[foo]\n", ":1: there is no section 'foo'; there are: capture, "),
+        (f"a = {'[' * 9999}", ": this is not TOML: "),
         ("[capture\n", ": this is not TOML: "),
     ],
 )  # fmt: skip
@@ -77,9 +85,14 @@ def test_what_a_value_cannot_be_is_found_by_check_too(tmp_path: Path) -> None:
     for text, said in (('[capture]\nfilter = "nonsense words"\n', "pcap-filter(7)"),
                        ('[records]\nonly = ["htp"]\n', "did you mean 'http'?"),
                        ('[capture]\ntenant = "map:/nowhere"\n', "tenant map /nowhere: No such file"),
+                       ('[metrics]\nlisten = "foo"\n', "an address to listen at is HOST:PORT"),
+                       ('[capture]\nlisten = ["xyz"]\n', "--listen is udp://ADDRESS:PORT"),
+                       ('[capture]\nlisten = ["udp://0.0.0.0:1234"]\n', "port 1234 is no tunnel's"),
+                       ('[process]\nuser = "nosuch"\n', "there is no user 'nosuch' to go on as"),
+                       ('[output]\nto = "/etc/passwd"\n', "cannot write to /etc/passwd"),
                        ('[capture]\ninterface = "a"\nlisten = ["udp://a:1"]\n', "leave out --interface")):  # fmt: skip
         done = sensor("check", written(tmp_path, text))
-        assert done.returncode == 2 and said in done.stderr.decode()
+        assert done.returncode == 2 and said in done.stderr.decode(), text
 
 
 def test_the_command_line_comes_before_the_file_and_the_file_before_the_default(tmp_path: Path) -> None:
@@ -90,6 +103,19 @@ def test_the_command_line_comes_before_the_file_and_the_file_before_the_default(
     assert not (tmp_path / "logs/http.log").exists()
     found = lines(sensor("replay", "-q", "-c", path, HTTP, "--output", "-", "--only", "http"))
     assert found == lines(sensor("replay", "-q", HTTP, "--only", "http", "--seed", "7")) != []
+
+
+def test_an_interface_on_the_command_line_is_instead_of_sockets_in_the_file_and_the_reverse(tmp_path: Path) -> None:
+    for text, words, said in (
+        ('listen = ["udp://0.0.0.0:4789"]', ["-i", "nosuch0"], "nosuch0 is not there yet"),
+        ('interface = "nosuch0"', ["--listen", "udp://0.0.0.0:1"], "port 1 is no tunnel's"),
+    ):
+        path = written(tmp_path, f"[capture]\n{text}\n[output]\nto = '{tmp_path / 'logs'}'\n")
+        command = [*SENSOR, "live", "-c", path, "--metrics-listen", "none", *words]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd="/") as started:
+            assert started.stderr is not None
+            assert said in started.stderr.readline()
+            started.terminate()
 
 
 def test_check_asks_what_to_look_at() -> None:

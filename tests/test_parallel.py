@@ -106,3 +106,11 @@ def test_a_closed_pipe_ends_it_without_a_word() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == -signal.SIGPIPE
+
+
+def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
+    """Stats too, or not."""
+    for kinds in ("conn", "conn,stats"):
+        done = sensor("pcaps", "--output", str(tmp_path / kinds), "--workers", "2", "--only", kinds)
+        assert done.returncode == 0 and b"Traceback" not in done.stderr
+        assert {path.stem for path in (tmp_path / kinds).iterdir()} == set(kinds.split(","))

@@ -4,6 +4,7 @@ A mirror's copy is longer than what it copies, so a target needs jumbo frames; a
 others of them; buffers that are too small drop bursts.
 """
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -110,5 +111,7 @@ def ports(options: Options) -> Iterator[Finding]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
             try:
                 one.bind(("0.0.0.0", port))
-            except OSError:
-                yield Finding(False, f"another program listens at UDP port {port}", f"ss -lunp sport = {port} shows it")
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    yield Finding(False, f"a program listens at UDP port {port}",
+                                  f"ss -lunp sport = {port} shows it; none but a sensor should")

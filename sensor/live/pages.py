@@ -31,13 +31,19 @@ REQUEST_SECONDS = 5.0             # for all of a request
 MOST_REQUESTS = 32                 # at a time; another is not answered
 
 
+def parse_address(address: str) -> tuple[str, int]:
+    """HOST:PORT.  Raises UsageError."""
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise UsageError(f"an address to listen at is HOST:PORT, such as 127.0.0.1:9479, or none, not {address!r}")
+    return host.strip("[]"), int(port)
+
+
 def open_page(address: str) -> socket.socket:
     """A listening socket at HOST:PORT.  Raises UsageError, LiveError."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"an address to listen at is HOST:PORT, such as 127.0.0.1:9479, or none, not {address!r}")
+    host, port = parse_address(address)
     try:
-        return socket.create_server((host.strip("[]"), int(port)), backlog=64,
+        return socket.create_server((host, port), backlog=64,
                                     family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise LiveError(f"cannot listen at {address}: {error.strerror}; choose another address, or none") from None

@@ -41,10 +41,9 @@ def open_sockets(addresses: list[Address], workers: int, *, buffer_bytes: int, v
     """For each worker its sockets.  None of them takes a packet before all are there.  Raises LiveError, UsageError."""
     if len(addresses) > MOST_SOCKETS:
         raise UsageError(f"at most {MOST_SOCKETS} addresses to listen at, not {len(addresses)}")
+    refuse_other_ports(addresses, vxlan_ports, geneve_ports)
     found: list[list[socket.socket]] = [[] for _ in range(workers)]
     for address in addresses:
-        if address.port not in (*vxlan_ports, *geneve_ports):
-            raise UsageError(f"port {address.port} is no tunnel's; say what it is with --vxlan-port or --geneve-port")
         kind = "vxlan" if address.port in vxlan_ports else "geneve"
         program = socket_program(workers, kind, vxlan_ports)
         for worker in found:
@@ -57,6 +56,12 @@ def open_sockets(addresses: list[Address], workers: int, *, buffer_bytes: int, v
         for one in worker:
             bpf.attach(one, socket.SOL_SOCKET, bpf.SO_ATTACH_FILTER, bpf.EVERYTHING)
     return found
+
+
+def refuse_other_ports(addresses: list[Address], vxlan_ports: tuple[int, ...], geneve_ports: tuple[int, ...]) -> None:
+    for address in addresses:
+        if address.port not in (*vxlan_ports, *geneve_ports):
+            raise UsageError(f"port {address.port} is no tunnel's; say what it is with --vxlan-port or --geneve-port")
 
 
 def one_socket(address: Address, buffer_bytes: int) -> socket.socket:

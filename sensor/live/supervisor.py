@@ -15,16 +15,15 @@ from pathlib import Path
 from cext import ledger, told
 from sensor import log
 from sensor.engine import build
-from sensor.errors import LiveError, SensorError
+from sensor.errors import LiveError
 from sensor.live import bpf, pages, processes, rings, sockets
 from sensor.live.interface import Interface
 from sensor.live.job import KNOWN_TROUBLE, OUTPUT_CLOSED, Job, RingJob, SocketJob
 from sensor.live.notify import Notify
 from sensor.live.orders import Order, Orders
-from sensor.live.wishes import Wishes, changed
+from sensor.live.wishes import Said, changed, try_output, wishes_from
 from sensor.live.worker import work
 from sensor.protocols import import_all
-from sensor.sinks import DirectorySink
 from sensor.tenants import Tenants
 from sensor.turns import Turns
 
@@ -62,11 +61,12 @@ def shared(size: int) -> mmap.mmap:
 
 
 class Supervisor:
-    def __init__(self, wishes: Callable[[], Wishes]) -> None:
-        """Opens rings or sockets, and gives up its rights.  ``wishes`` is asked again by SIGHUP.  Raises LiveError,
-        UsageError."""
-        self.wishes = wishes
-        self.live, self.options = live, options = wishes()
+    def __init__(self, listen: Callable[[], Said]) -> None:
+        """Opens rings or sockets, and gives up its rights.  ``listen`` tells what is wished, and is asked again by
+        SIGHUP.  Raises LiveError, UsageError."""
+        self.listen = listen
+        self.said = listen()
+        self.live, self.options = live, options = wishes_from(**self.said)
         log.set_level(live.log_level)
         self.stop_by: float | None = None
         self.workers = live.workers
@@ -97,9 +97,9 @@ class Supervisor:
     def try_to_read_again(self) -> None:
         """What root could read, the user who it has become perhaps cannot."""
         try:
-            self.wishes()
+            self.listen()
             Tenants(self.options.tenant)
-        except SensorError as error:
+        except Exception as error:
             LOG.warning("SIGHUP will change nothing, for the configuration cannot be read again: %s", error)
 
     def make_folder(self) -> None:
@@ -137,7 +137,7 @@ class Supervisor:
             return
         now = time.monotonic()
         if self.move_by is None and self.interface.is_new():
-            self.move_by = now + self.live.grace_seconds + 2
+            self.move_by = now + self.patience
             self.pass_on(signal.SIGTERM)
         if self.move_by is None:
             return
@@ -198,24 +198,24 @@ class Supervisor:
     def reload(self) -> None:
         """Takes over what the configuration and the tenant map say now; nothing, where they cannot be used."""
         try:
-            (live, options), waits = changed((self.live, self.options), self.wishes())
+            said, waits = changed(self.said, self.listen())
+            live, options = wishes_from(**said)
             tenants = Tenants(options.tenant)
             pristine = build(options, self.told)
-            if live.output != "-":
-                DirectorySink(Path(live.output), options.format)       # raises where it cannot be written to
-        except SensorError as error:
+            try_output(live.output, options.format)
+        except Exception as error:     # whatever it is: it is no reason to end
             LOG.error("the configuration stays as it was: %s", error)
             return
-        for name in waits:
-            LOG.warning("%s has changed, which takes effect at the next start", name)
-        self.live, self.options, self.pristine = live, options, pristine
+        for key in waits:
+            LOG.warning("%s has changed, which takes effect at the next start", key)
+        self.said, self.live, self.options, self.pristine = said, live, options, pristine
         log.set_level(live.log_level)
         self.orders.give(Order(live, options, tenants.map))
         LOG.info("the configuration was read again")
 
     def stop(self) -> None:
         """The workers let no packet in any more, read what is there, and end their flows."""
-        self.stop_by = time.monotonic() + self.live.grace_seconds + 2
+        self.stop_by = time.monotonic() + self.patience
         self.notify.tell("STOPPING=1")
         for place in self.places:
             for one in place.sockets:
@@ -245,6 +245,11 @@ class Supervisor:
             LOG.error("worker %d cannot be started: %s; trying again", place.number, error.strerror)
             place.again_at = time.monotonic() + FORK_WAIT
         place.began = time.monotonic()
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the end of a worker may take: the last block may come late, and records follow it."""
+        return self.live.grace_seconds + 2 + 6 * self.live.block_ms / 1000
 
     @property
     def may_start(self) -> bool:

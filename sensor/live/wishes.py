@@ -1,16 +1,23 @@
 """What a live run is to do, beside what its records say; and which of it may change while it runs."""
-from typing import Any, TypeVar
+import os
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from sensor.engine import Options
-from sensor.errors import UsageError
+from sensor.engine import Options, build
+from sensor.errors import SensorError, UsageError
+from sensor.live import pages, processes, sockets
 from sensor.live.own import own_traffic
-from sensor.options import options_from, without
+from sensor.options import options_from, settings, without
+from sensor.protocols import schemas
+from sensor.sinks import SUFFIX
 
 # what workers take over without losing a flow; all else waits for the next start
-OF_RECORDS = ("only", "format", "by_kind", "secrets", "tenant", "filter", "sql", "http_headers", "http_sha256", "twins")
-OF_THE_RUN = ("output", "log_level", "stats_seconds", "grace_seconds")
+MAY_CHANGE = {"capture.tenant", "capture.filter", "capture.exclude", "output.to", "output.format", "records.only",
+              "records.secrets", "records.sql", "records.http_headers", "records.http_sha256", "records.twins",
+              "log.level", "stats.interval", "process.grace"}
+Said = dict[str, Any]              # what command line and configuration say, by their options' names
 
 
 class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,15 +39,11 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = "nobody"    # whom root goes on as; None: root stays root
 
 
-Some = TypeVar("Some", bound=msgspec.Struct)
-Wishes = tuple[LiveOptions, Options]
-
-
 def wishes_from(*, interface: str | None, listen: tuple[str, ...], workers: int, plain: bool, promiscuous: bool,
                 ring_size: int, receive_buffer: int, block_timeout: int, stats_interval: float, metrics_listen: str,
                 health_listen: str, health_drops: float, user: str, stay_root: bool, grace: float, output: str,
-                log_level: str, debug: bool = False, **said: Any) -> Wishes:
-    """What the command line and the configuration say, by their options' names.  Raises UsageError."""
+                log_level: str, debug: bool = False, **said: Any) -> tuple[LiveOptions, Options]:
+    """The names are those of the options.  Raises UsageError."""
     if interface and listen:
         raise UsageError("packets come from an interface or from sockets: leave out --interface or --listen")
     live = LiveOptions(
@@ -57,14 +60,39 @@ def wishes_from(*, interface: str | None, listen: tuple[str, ...], workers: int,
     return live, options
 
 
-def changed(before: Wishes, after: Wishes) -> tuple[Wishes, list[str]]:
-    """What is to be done from now on, and the names of what was changed in vain."""
-    live, waits = mixed(before[0], after[0], OF_THE_RUN)
-    options, waits_too = mixed(before[1], after[1], OF_RECORDS)
-    return (live, options), waits + waits_too
+def changed(before: Said, after: Said) -> tuple[Said, list[str]]:
+    """What is said from now on, and the keys of what was changed in vain."""
+    keys = {option.name or "": key for key, option in settings().items()}
+    now = {name: after[name] if keys.get(name) in MAY_CHANGE else value for name, value in before.items()}
+    return now, sorted(keys[name] for name in keys if after[name] != now[name])
 
 
-def mixed(old: Some, new: Some, may: tuple[str, ...]) -> tuple[Some, list[str]]:
-    """The old one with the fields of the new that may change, and the names of those that would have to."""
-    waits = [name for name in new.__struct_fields__ if name not in may and getattr(new, name) != getattr(old, name)]
-    return msgspec.structs.replace(old, **{name: getattr(new, name) for name in may}), waits
+def try_out(live: LiveOptions, options: Options) -> None:
+    """Finds what would only be found when it is used, as far as nothing has to be opened for it.
+
+    Raises UsageError, LiveError.
+    """
+    build(options)
+    known = [sockets.parse_address(text) for text in live.listen]
+    sockets.refuse_other_ports(known, options.vxlan_ports, options.geneve_ports)
+    for page in (live.metrics, live.health):
+        if page:
+            pages.parse_address(page)
+    if live.user is not None:
+        processes.account_of(live.user)
+    try_output(live.output, options.format)
+
+
+def try_output(output: str, form: str) -> None:
+    """Files that there are already can be written to; a folder that there is not can be made.  Raises SensorError."""
+    folder = Path(output)
+    if output == "-":
+        return
+    if folder.exists():
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise SensorError(f"cannot write to {folder}: it is no directory that this user may write to")
+        for path in folder.glob(f"*.{SUFFIX[form]}"):
+            if path.stem in schemas() and not os.access(path, os.W_OK):
+                raise SensorError(f"cannot write to {path}: no permission")
+    elif not os.access(next(parent for parent in folder.absolute().parents if parent.exists()), os.W_OK | os.X_OK):
+        raise SensorError(f"cannot make {folder}: no permission")

@@ -77,7 +77,7 @@ class LiveWorker:
         return time.time_ns() - max(BEHIND, 2_000_000 * self.job.block_ms)
 
     def look_at_the_clock(self) -> None:
-        if by := self.worker.set_clock(self.latest()):
+        if by := self.worker.set_clock(time.time_ns()):
             LOG.warning("the clock was set back by %.0f s; times of open flows were set back, too", by / 1e9)
 
     def leave_the_rest(self, poll: select.poll) -> None:
@@ -130,9 +130,10 @@ class LiveWorker:
             self.outlet.reopen()
             return
         try:
+            tenants = Tenants(order.options.tenant, order.tenants)
             sink = open_sink(order.live.output, order.options.format)
-            change(self.worker, order.options, Tenants(order.options.tenant, order.tenants))
-        except SensorError as error:
+            change(self.worker, order.options, tenants)
+        except Exception as error:     # whatever it is: it is no reason to end
             LOG.error("worker %d goes on as before: %s", self.job.number, error)
             self.outlet.reopen()
             return

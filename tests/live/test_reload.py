@@ -8,6 +8,10 @@ from functools import partial
 
 import pytest
 
+from sensor.engine import Options
+from sensor.live.orders import Order, Orders
+from sensor.live.wishes import LiveOptions
+from sensor.tenants import Tenant, TenantMap
 from tests.builders import Talk, ethernet
 from tests.live.sensor import Live, live
 from tests.live.wire import Wire, mirrored, wire
@@ -66,7 +70,7 @@ def test_tenants_outputs_and_filter_change_and_flows_go_on(cable: Wire, way: str
         ask(cable, other, "/1")
         made.write("new", 'filter = "not port 20001"', "ring_size = 32", "receive_buffer = 32", logs=1)
         hang_up(sensor, 1)
-        assert "ring_bytes has changed, which takes effect at the next start" in sensor.log.read_text()
+        assert "capture.ring_size has changed, which takes effect at the next start" in sensor.log.read_text()
         ask(cable, first, "/2")
         ask(cable, other, "/2")
         made.file.write_text("[capture]\ninterfice = 1\n")
@@ -120,3 +124,30 @@ def test_a_file_that_cannot_be_read_again_is_told_at_the_start(cable: Wire) -> N
         assert "SIGHUP will change nothing, for the configuration cannot be read again: " in sensor.log.read_text()
         hang_up(sensor, 1, "the configuration stays as it was: ")
         assert sensor.stop() == 0
+
+
+def test_a_file_that_cannot_be_written_ends_nothing(cable: Wire) -> None:
+    """The records go on to where they went; and no worker waits for an order that was never given."""
+    made = Configured(cable, "unwritable", "ring")
+    made.write("old")
+    (made.logs[1] / "conn.log").touch(0o600)
+    with live(cable, "sensor-unwritable", "--config", str(made.file)) as sensor:
+        made.write("old", logs=1)
+        hang_up(sensor, 1, "the configuration stays as it was: cannot write to ")
+        cable.send_all(1000)
+        assert sensor.stop() == 0, sensor.log.read_text()
+        sensor.folder = made.logs[0]
+    assert sum(conn["orig_pkts"] for conn in sensor.of("conn")) == 1000
+
+
+def test_an_order_is_whole_or_not_there() -> None:
+    orders = Orders()
+    began = time.monotonic()
+    assert orders.take() is None
+    assert time.monotonic() - began < 0.05
+    for names in (("a" * 5000,), ("b",)):
+        order = Order(LiveOptions(), Options(only=frozenset(names)), TenantMap((Tenant("t"),)))
+        orders.give(order)
+        assert orders.take() == order
+    os.pwrite(orders.file, b"torn", 0)
+    assert orders.take() is None
