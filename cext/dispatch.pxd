@@ -35,7 +35,7 @@ cdef class Dispatch(Taker):
     cdef uint64_t unparsed         # flows that were never parsed
 
     cdef void set_load(self, Load load) noexcept nogil
-    cdef bint is_too_large(self, Flow* f) noexcept nogil
+    cdef bint is_too_large(self, Flow* f, bint is_orig) noexcept nogil
     cdef void datagram(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
     cdef void unknown_datagram(self, Flow* f, bint is_orig) noexcept nogil
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil

@@ -45,9 +45,13 @@ cdef class Dispatch(Taker):
             self.large //= 2
         self.load, self.sink.behind = load, load >= NO_BODIES
 
-    cdef bint is_too_large(self, Flow* f) noexcept nogil:
-        """True when the flow has just lost its parser for its size."""
+    cdef bint is_too_large(self, Flow* f, bint is_orig) noexcept nogil:
+        """True when the flow has just lost its parser for its size.  One whose bytes are swallowed costs nothing."""
+        cdef const Tap* tap
         if f.parsing != PARSED or f.side[0].ip_bytes + f.side[1].ip_bytes < self.large:
+            return False
+        tap = &(<Conn*>f.conn).taps[is_orig]
+        if tap.skipping and tap.skip > LARGE_AT_LAST:
             return False
         self.large_shed += 1
         f.shed = True
@@ -63,7 +67,7 @@ cdef class Dispatch(Taker):
         cdef Conn* conn
         if f.parsing == OVER:
             return
-        if self.load >= NO_LARGE and self.is_too_large(f):
+        if self.load >= NO_LARGE and self.is_too_large(f, is_orig):
             return
         conn = <Conn*>f.conn if f.conn != NULL else self.open(f, False)
         if conn == NULL:
@@ -120,7 +124,7 @@ cdef class Dispatch(Taker):
         cdef int number
         if f.parsing == OVER or p.captured == 0:
             return
-        if self.load >= NO_LARGE and self.is_too_large(f):
+        if self.load >= NO_LARGE and self.is_too_large(f, is_orig):
             return
         conn = <Conn*>f.conn if f.conn != NULL else self.open(f, True)
         if conn == NULL:

@@ -81,17 +81,27 @@ def of_pages(sensor: Live, kind: str, first: int) -> list[Record]:
     return [record for record in sensor.of(kind) if first <= record["id.orig_p"] < first + PAGES]
 
 
+def chunk() -> bytes:
+    return b"1b58\r\n" + b"y" * 7000 + b"\r\n"
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_it_leaves_out_more_the_less_room_there_is(cable: Wire, way: str) -> None:
-    large = asked(999, 100 * MEGABYTE).say([(False, b"y" * MEGABYTE)], most=7000)
+    """Of the two large flows only that in which a parser has to work is shed, not a download that is swallowed."""
+    chunked = Talk(sport=999, dport=80).open().say([(True, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")])
+    chunked.say(
+        [(False, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), *[(False, chunk())] * 150], most=8000
+    )
+    download = asked(997, 100 * MEGABYTE).say([(False, b"y" * MEGABYTE)], most=7000)
     with live(cable, f"shed-{way}", *WAYS[way]) as sensor:
         (worker,) = sensor.workers()
         room = Room(cable, way, worker)
-        cable.play_all(packets(large))
+        cable.play_all(packets(chunked) + packets(download))
         for stage, (first, share) in enumerate(SHARES.items()):
-            so_far = len(large.packets)
-            large.send(False, PSH | ACK, b"y" * 7000)
-            room.fill(share, pages(first), packets(large, so_far))
+            so_far = len(chunked.packets), len(download.packets)
+            chunked.send(False, PSH | ACK, chunk())
+            download.send(False, PSH | ACK, b"y" * 7000)
+            room.fill(share, pages(first), packets(chunked, so_far[0]) + packets(download, so_far[1]))
             sensor.wait(partial(kept_up, sensor, stage + 1))
         cable.play_all(pages(50000))
         assert sensor.stop() == 0, sensor.log.read_text()
@@ -99,10 +109,17 @@ def test_it_leaves_out_more_the_less_room_there_is(cable: Wire, way: str) -> Non
     assert sensor.counted("bodies_shed") >= 2 * PAGES
     assert (sensor.counted("large_flows_shed"), sensor.counted("flows_unparsed")) == (1, PAGES)
     assert sum(record["orig_pkts"] + record["resp_pkts"] for record in sensor.of("conn")) == sensor.counted("packets")
-    for first, (records, kind, shed) in {20000: (PAGES, None, True), 30000: (PAGES, None, True), 40000: (0, None, True),
-                                         50000: (PAGES, ["application/pdf"], None)}.items():  # fmt: skip
+    for first, (records, kind, shed) in {
+        20000: (PAGES, None, True),
+        30000: (PAGES, None, True),
+        40000: (0, None, True),
+        50000: (PAGES, ["application/pdf"], None),
+    }.items():
         assert [r.get("resp_mime_types") for r in of_pages(sensor, "http", first)] == [kind] * records
         assert [r.get("shed") for r in of_pages(sensor, "conn", first)] == [shed] * PAGES
         assert {r["conn_state"] for r in of_pages(sensor, "conn", first)} == {"SF"}
-    (conn,) = (record for record in sensor.of("conn") if record["id.orig_p"] == 999)
-    assert conn["shed"] and conn["resp_bytes"] > MEGABYTE
+    conns = {record["id.orig_p"]: record for record in sensor.of("conn")}
+    assert [conns[port].get("shed") for port in (999, 997)] == [True, None]
+    assert all(conns[port]["resp_bytes"] > MEGABYTE for port in (999, 997))
+    (taken,) = (record for record in sensor.of("http") if record["id.orig_p"] == 997)
+    assert taken["response_body_len"] == MEGABYTE + 3 * 7000
