@@ -21,6 +21,13 @@ HEAD = """\
 #   cloudmri check FILE
 """
 
+TEXT = (str, "a string", "strings")
+NUMBER = ((int, float), "a number", "numbers")
+# what TOML has for a kind of option, and its words for one and for many
+KINDS: dict[str, tuple[Any, str, str]] = {
+    "integer": (int, "a number", "numbers"), "integer range": (int, "a number", "numbers"),
+    "float": NUMBER, "float range": NUMBER, "workers": ((int, str), "a number or a string", "")}
+
 
 def settled(ctx: click.Context) -> dict[str, Any]:
     """The value of each option of a command: what the command line says, else its --config, else the default.
@@ -81,32 +88,23 @@ def keys(said: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
 def converted(option: Setting, value: Any) -> Any:
     """A value as the command line would give it.  Raises ConfigError for another type, BadParameter for what it may not
     be."""
-    def one(part: Any) -> Any:
-        return option.type.convert(part, option, None)
-
+    kind, one, many = (bool, "true or false", "") if option.is_flag else KINDS.get(option.type.name, TEXT)
+    is_list = option.multiple or option.type.name == "names"
+    parts = value if is_list and isinstance(value, list) else [value]
+    if is_list != isinstance(value, list) or not all(is_a(part, kind) for part in parts):
+        raise ConfigError(f"it is {f'a list of {many}' if is_list else one}, not {value!r}")
+    if any(isinstance(part, str) and "\0" in part for part in parts):
+        raise ConfigError(f"it is without a zero byte, not {value!r}")
     if option.is_flag:
-        return value if isinstance(value, bool) else refuse("true or false", value)
-    if option.type.name == "names":
-        return one(value) if is_list_of(value, str) else refuse("a list of strings", value)
-    kind: Any = {"integer": int, "integer range": int, "float": (int, float), "float range": (int, float),
-                 "workers": (int, str)}.get(option.type.name, str)
+        return value
     if option.multiple:
-        words = "numbers" if kind is int else "strings"
-        return tuple(map(one, value)) if is_list_of(value, kind) else refuse(f"a list of {words}", value)
-    if isinstance(value, str) and "\0" in value:
-        return refuse("a string without a zero byte", value)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        words = "a number or a string" if option.type.name == "workers" else "a string" if kind is str else "a number"
-        return refuse(words, value)
-    return one(value)
+        return tuple(option.type.convert(part, option, None) for part in parts)
+    return option.type.convert(value, option, None)
 
 
-def is_list_of(value: Any, kind: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(part, kind) and not isinstance(part, bool) for part in value)
-
-
-def refuse(wanted: str, value: Any) -> None:
-    raise ConfigError(f"it is {wanted}, not {value!r}")
+def is_a(value: Any, kind: Any) -> bool:
+    """True and false are no numbers here."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def line_of(text: str, section: str, name: str) -> int:

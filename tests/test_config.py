@@ -64,7 +64,7 @@ def test_every_key_is_documented_and_at_its_default_in_the_example(tmp_path: Pat
         ("[limits]\nmax_flows = 0\n", ":2: limits.max_flows: 0 is not in the range 1<=x<=67108864."),
         ("[process]\ngrace = inf\n", ":2: process.grace: inf is not in the range 0.1<=x<=3600."),
         ("[stats]\ninterval = nan\n", ":2: stats.interval: nan is no number to count with"),
-        ('[output]\nto = "a\\u0000b"\n', ":2: output.to: it is a string without a zero byte, not 'a\\x00b'"),
+        ('[output]\nto = "a\\u0000b"\n', ":2: output.to: it is without a zero byte, not 'a\\x00b'"),
         ("[foo]\n", ":1: there is no section 'foo'; there are: capture, "),
         (f"a = {'[' * 9999}", ": this is not TOML: "),
         ("[capture\n", ": this is not TOML: "),

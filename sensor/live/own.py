@@ -15,10 +15,14 @@ FIB, INET6 = Path("/proc/net/fib_trie"), Path("/proc/net/if_inet6")
 STDOUT = 1
 
 
-def own_traffic(pages: Iterable[str | None], output: str) -> list[str]:
-    """libpcap expressions of it; ``pages``: HOST:PORT of each."""
+def own_traffic(interface: str | None, pages: Iterable[str | None], output: str) -> list[str]:
+    """libpcap expressions of what of it that interface sees; ``pages``: HOST:PORT of each."""
     hosts = " or ".join(f"host {one}" for one in addresses())
-    found = [f"tcp port {page.rpartition(':')[2]} and ({hosts})" for page in pages if page]
+    found = []
+    for page in pages:
+        host, _, port = (page or "").rpartition(":")
+        if page and (interface == "lo" or not host.startswith(("127.", "[::1]", "localhost"))):
+            found.append(f"tcp port {port} and ({hosts})")
     return found + (where_records_go() if output == "-" else [])
 
 

@@ -56,7 +56,7 @@ def wishes_from(*, interface: str | None, listen: tuple[str, ...], workers: int,
     options = options_from(output=output, **said)
     if plain:                      # tunnels do not carry it
         options = msgspec.structs.replace(
-            options, filter=without(options.filter, own_traffic((live.metrics, live.health), output)))
+            options, filter=without(options.filter, own_traffic(interface, (live.metrics, live.health), output)))
     return live, options
 
 

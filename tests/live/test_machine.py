@@ -66,7 +66,8 @@ def test_rights_memory_cores_and_ports_are_looked_at(cable: Wire, tmp_path: Path
 
 def test_a_connection_that_records_go_into_is_left_out() -> None:
     """As ``cloudmri live -i eth0 --plain >/dev/tcp/…`` of a shell has it."""
-    script = "import sys, sensor.live.own as own; print(own.own_traffic([None], '-'), file=sys.stderr)"
+    asked = "own.own_traffic('eth0', [None, '127.0.0.1:9479'], '-')"
+    script = f"import sys, sensor.live.own as own; print({asked}, file=sys.stderr)"
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with (
             socket.create_server((host, 0), family=family) as siem,
