@@ -72,7 +72,10 @@ EVERYTHING = assemble([Op(RET_K, 0xFFFFFFFF)])
 
 
 def tunnel_filter(ports: tuple[int, ...]) -> Program:
-    """Lets UDP to the tunnel's ports through, and outer fragments: whose they are, the sensor will tell."""
+    """Lets UDP to the tunnel's ports through, and outer fragments: whose they are, the sensor will tell.
+
+    So it does with UDP behind an extension header, or behind several; what else has one, such as MLD, stays out.
+    """
     take = [Op(JEQ, port, "take") for port in ports]
     return assemble([
         Op(LD_B, NET), Op(RSH_K, 4), Op(JEQ, 4, "v4"), Op(JEQ, 6, "v6", "leave"),
@@ -82,9 +85,11 @@ def tunnel_filter(ports: tuple[int, ...]) -> Program:
         Op(LD_B, NET), Op(AND_K, 0x0F), Op(LSH_K, 2), Op(TAX),
         Op(IND_H, NET + 2), *take, Op(JUMP, yes="leave"),
         "v6",
-        Op(LD_B, NET + 6), *(Op(JEQ, kind, "take") for kind in V6_EXTENSIONS),
+        Op(LD_B, NET + 6), *(Op(JEQ, kind, "extended") for kind in V6_EXTENSIONS),
         Op(JEQ, socket.IPPROTO_UDP, None, "leave"),
-        Op(LD_H, NET + 42), *take,
+        Op(LD_H, NET + 42), *take, Op(JUMP, yes="leave"),
+        "extended",
+        Op(LD_B, NET + 40), *(Op(JEQ, kind, "take") for kind in (socket.IPPROTO_UDP, *V6_EXTENSIONS)),
         "leave", Op(RET_K, 0),
         "take", Op(RET_K, 0xFFFFFFFF),
     ])

@@ -152,6 +152,9 @@ def test_a_jump_that_is_too_far_is_no_program() -> None:
         (ethernet(ip("fd00::1", "fd00::2", 17, udp(1, 53, b"x"))), False),
         (ethernet(ip("fd00::1", "fd00::2", 44, bytes(40))), True),
         (ethernet(packed("10.0.0.1") * 7, 0x0806), False),
+        (ethernet(ip("fd00::1", "fd00::2", 60, bytes([17, 0, 0, 0, 0, 0, 0, 0]) + udp(1, 4789, b"x"))), True),
+        (ethernet(ip("fd00::1", "fd00::2", 0, bytes([44, 0, 0, 0, 0, 0, 0, 0]) + b"x" * 60)), True),
+        (ethernet(ip("fe80::1", "ff02::16", 0, bytes([58, 0, 5, 2, 0, 0, 1, 0, 143, 0]) + b"x" * 26)), False),  # MLD
     ],
 )
 def test_the_ring_takes_tunnels_and_outer_fragments_only(frame: bytes, taken: bool) -> None:
