@@ -7,6 +7,7 @@ from cext.packet cimport HAS_GENEVE, HAS_VANTAGE, HAS_VXLAN, IPPROTO_TCP, Envelo
 from cext.parser cimport NOBODY, Conn, protocol
 from cext.pcap cimport Capture
 
+from cext.types cimport NEVER
 from cext.worker cimport Worker
 
 from cext.decap import DROP_NAMES, LAYER_NAMES
@@ -24,13 +25,13 @@ def explain(Worker worker, Capture capture):
     cdef Frame frame
     cdef Packet p
     cdef bint is_orig = False, admitted
-    if capture.fill(&frame, 1, <long long>1 << 62) == 0:
+    if capture.fill(&frame, 1, NEVER) == 0:
         return None
     memset(&p, 0, sizeof(p))
     said = {"frame": {"ts": frame.ts, "captured": frame.captured, "link": frame.link}}
     drops = worker.counters()
     worker.decap.steps = steps
-    admitted = worker.admit(&frame, &p)
+    admitted = worker.intake.admit(&frame, &p)
     worker.decap.steps = NULL
     said["decap"] = [(LAYER_NAMES[<int>steps[i].layer], steps[i].offset) for i in range(worker.decap.step_count)]
     if not admitted:
@@ -46,6 +47,7 @@ def explain(Worker worker, Capture capture):
         worker.take(&p)
         said["after"] = flow_of(worker, worker.flows.find(&p, &is_orig), is_orig)
     worker.decap.end_batch()
+    worker.flows.move_clock(worker.intake.now)
     worker.expire()
     return said
 

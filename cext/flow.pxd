@@ -131,7 +131,6 @@ cdef class FlowTable:
     cdef uint32_t wheel[WHEEL_SLOTS]
     cdef int64_t wheel_at          # slot number up to which all was looked at
     cdef Time now
-    cdef Time candidate            # a time far ahead that waits for a second packet to agree
     cdef uint64_t created
     cdef uint64_t peak
 
@@ -151,7 +150,7 @@ cdef class FlowTable:
     cdef Flow* first_from(self, int64_t slot) noexcept nogil
     cdef void hash_anew(self) noexcept nogil
     cdef void enter(self, const Flow* f) noexcept nogil
-    cdef void advance(self, Time ts) noexcept nogil
+    cdef void move_clock(self, Time now) noexcept nogil
     cdef void set_back(self, Time by) noexcept nogil
     cdef Flow* take_all(self) noexcept nogil
     cdef bint grow(self) noexcept nogil

@@ -7,12 +7,11 @@ is packet time, and never goes back.
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 
-from cext.types cimport SECOND, same_addr
+from cext.types cimport same_addr
 from cext.wire cimport prefetch
 
 cdef enum:
     FIRST_BUCKETS = 8192
-    FAR_AHEAD = 60                 # seconds; a jump of more needs a second packet that agrees
     MOST_TRIES = 64                # flows looked at to find one to evict
 
 
@@ -201,21 +200,10 @@ cdef class FlowTable:
             self.at(f.timer_next).timer_before = f.timer_before
         f.timer_slot = f.timer_next = f.timer_before = NO_FLOW
 
-    cdef void advance(self, Time ts) noexcept nogil:
-        """Moves the clock.  A packet far in the future moves it only when a second one agrees."""
-        if ts <= self.now:
-            return
-        if self.now and ts - self.now > FAR_AHEAD * <Time>SECOND:
-            if not self.candidate or ts < self.candidate - FAR_AHEAD * <Time>SECOND:
-                self.candidate = ts
-                return
-            if ts > self.candidate + FAR_AHEAD * <Time>SECOND:
-                ts, self.candidate = self.candidate, ts
-                return
-        self.candidate = 0
-        self.now = ts
+    cdef void move_clock(self, Time now) noexcept nogil:
         if self.wheel_at < 0:
-            self.wheel_at = (ts >> WHEEL_SHIFT) - 1
+            self.wheel_at = (now >> WHEEL_SHIFT) - 1
+        self.now = now
 
     cdef void set_back(self, Time by) noexcept nogil:
         """The clock that stamps packets was set back: what was due at a time is due as much sooner."""
@@ -224,7 +212,6 @@ cdef class FlowTable:
         cdef Segment* held
         cdef int i
         self.now -= by
-        self.candidate = 0
         self.wheel_at = (self.now >> WHEEL_SHIFT) - 1
         while f != NULL:
             after = self.at(f.timer_next) if f.timer_next != NO_FLOW else NULL

@@ -86,6 +86,11 @@ cdef class Capture(FrameSource):
         return self.dropped + self.at
 
     @property
+    def address(self):
+        """Where the mapped file begins."""
+        return <size_t>self.base
+
+    @property
     def frames_read(self):
         return self.frames
 

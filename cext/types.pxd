@@ -7,6 +7,12 @@ ctypedef int64_t Time              # nanoseconds since 1970-01-01 UTC
 cdef enum:
     SECOND = 1000000000            # in Time
 
+cdef extern from *:
+    """
+    #define NEVER ((int64_t)1 << 62)
+    """
+    const Time NEVER               # later than any packet
+
 
 cdef struct Span:                  # borrowed bytes: no owner, no end marker
     const uint8_t* p

@@ -1,13 +1,13 @@
 """The loop; the only room that sees all others."""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from cext.accounts cimport Accounts
 from cext.conn cimport ConnLog
 from cext.decap cimport Decap
 from cext.dispatch cimport Dispatch
-from cext.filter cimport Filter
 from cext.flow cimport Flow, FlowTable
-from cext.ledger cimport MOST_COUNTERS, Ledger, Page
-from cext.packet cimport BATCH, Frame, Packet
+from cext.intake cimport Intake
+from cext.packet cimport Packet
 from cext.parser cimport Reason
 from cext.sessions cimport Sessions
 from cext.source cimport FrameSource
@@ -20,6 +20,7 @@ from cext.writer cimport Writer
 cdef class Worker:
     cdef readonly Decap decap
     cdef readonly Writer writer
+    cdef readonly Intake intake
     cdef FlowTable flows
     cdef Streams streams
     cdef Dispatch dispatch
@@ -27,16 +28,8 @@ cdef class Worker:
     cdef Sessions sessions
     cdef Twins twin_flows
     cdef bint omit_twins
-    cdef Filter filter
     cdef uint8_t server_ports[2][8192]   # by is_udp: bit set of the ports that servers use
-    cdef uint32_t share            # which flows are this worker's, of so many shares
-    cdef uint32_t shares
-    cdef Time begin
-    cdef Time end
-    cdef Time first_time
     cdef Time interim              # between two conn records of a flow that goes on
-    cdef uint64_t packets
-    cdef uint64_t bytes
     cdef uint64_t flow_packets
     cdef uint64_t evicted
     cdef uint64_t refused_before   # by the budget of what parsers own, before this worker began
@@ -48,21 +41,15 @@ cdef class Worker:
     cdef public uint64_t unwritten  # records that the owner could not get rid of
     cdef public uint64_t backlog   # bytes of records that the owner keeps
     cdef uint64_t memory_held
-    cdef readonly tuple names      # of the counters, in the order of the ledger
+    cdef readonly Accounts accounts
     cdef FrameSource source        # whose counters are counted
-    cdef Ledger ledger             # live: where they are booked; else None
-    cdef uint64_t base[MOST_COUNTERS]          # what was counted before this worker
-    cdef const uint64_t* places[MOST_COUNTERS]
-    cdef int place_count
     cdef uint64_t twins
-    cdef Frame frames[BATCH]
-    cdef Packet batch[BATCH]
 
     cdef void look_at_the_load(self, FrameSource source) noexcept nogil
     cdef void book(self, FrameSource source) noexcept nogil
     cdef find_places(self, FrameSource source)
-    cdef void process(self, int n) noexcept nogil
-    cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil
+    cdef void weigh(self) noexcept nogil
+    cdef void process(self, const Packet* batch, int n, Time now) noexcept nogil
     cdef void leave_twin(self, Flow* f) noexcept nogil
     cdef void take(self, const Packet* p) noexcept nogil
     cdef Time wake(self, const Flow* f) noexcept nogil

@@ -1,19 +1,22 @@
 """The loop: batch → decap → flow → stream → parser → out.
 
-Two passes over up to 32 frames: open, hash and prefetch; then flows, streams and parsers.  No flow pointer crosses from
-the first to the second.  Time comes from the packets, never from the clock, so a file and a live run act alike.
+Two passes over up to 32 frames: the intake opens and hashes them; then flows, streams and parsers take them, which are
+prefetched.  Time comes from the packets, never from the clock, so a file and a live run act alike.
 """
 
-from cext.decap cimport FILTERED, FLOWS_FULL, OUTSIDE_TIME, ends_hash, flow_hash
+from cext.decap cimport FLOWS_FULL, ends_hash, flow_hash
 from cext.decap import DROP_NAMES
 from cext.dispatch cimport Load
+from cext.filter cimport Filter
 from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
-from cext.packet cimport ACK, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
+from cext.ledger cimport Ledger
+from cext.packet cimport ACK, BATCH, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
 from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
 from cext.owned cimport owned_bytes, owned_refused
-from cext.record cimport Record, Schema, clear, draft_bytes, put_number
+from cext.record cimport Schema, draft_bytes
 from cext.tcp cimport Turn, begins_anew, clean, locate, take_turn
-from cext.types cimport SECOND
+from cext.types cimport NEVER, SECOND
+from cext.windows cimport Share
 
 cdef enum:
     DRAIN = 1 << 18                # bytes of output after which the owner is asked to take them
@@ -30,58 +33,6 @@ cdef enum:
     CAUGHT_UP = 10                 # … until so little is left
     SET_BACK = 5                   # … that packets are ahead of a clock that was set back
 
-cdef Time NEVER = <Time>1 << 62
-
-cdef Schema STATS = Schema("stats", "What the sensor did, and what it could not use.")
-
-COUNTERS = (
-    ("packets", "Frames read."),
-    ("bytes", "Bytes of them that were captured."),
-    ("flow_packets", "Packets that became a flow's."),
-    ("flows", "Flows begun."),
-    ("flows_peak", "Most flows at a time."),
-    ("flows_evicted", "Flows ended early because the table was full."),
-    ("twin_packets", "Packets that another vantage had shown already."),
-    ("twin_flows", "Flows that another tenant's mirror session had shown already."),
-    ("twins_forgotten", "Flows whose twin could not be found any more: too many were begun at a time."),
-    ("gaps", "Holes in TCP streams that were given up."),
-    ("missed_bytes", "Bytes in them."),
-    ("reorder_shed", "Holes given up early for want of memory."),
-    ("parsers_rejected", "Flows whose parser found them to be something else, or broken."),
-    ("parsers_shed", "Flows that lost their parser for want of memory."),
-    ("bodies_shed", "Bodies that were not looked at because more came than could be read."),
-    ("large_flows_shed", "Large flows that lost their parser because far more came than could be read."),
-    ("flows_unparsed", "Flows that were never parsed because nearly all room for waiting packets was taken."),
-    ("parsers_refused", "Times that a parser was refused memory of its own: the budget of all was spent."),
-    ("python_calls", "Questions put to Python: digests and the like."),
-    ("records_lost", "Records that could not be encoded for want of memory."),
-    ("cut_copies", "Packets whose copy is shorter than their IP length says."),
-    ("datagrams_reassembled", "Datagrams put together from fragments."),
-    ("datagrams_evicted", "Unfinished datagrams that gave way to newer ones."),
-    ("datagrams_expired", "Datagrams whose fragments did not all come in time."),
-    ("envelopes", "Different mirror envelopes seen; plain traffic is one."),
-    *((f"drop_{name}", f"Packets not used. {doc}") for name, doc in DROP_NAMES),
-)
-LIVE_COUNTERS = (
-    ("kernel_packets", "Live: packets that the kernel kept for the sensor."),
-    ("kernel_drops", "Live: packets that the kernel dropped because the ring or the receive buffer was full."),
-    ("ring_freezes", "Live: times that the ring was full."),
-    ("lost_in_crash", "Live: packets in the hand of a worker that died."),
-    ("unread_at_end", "Live: packets that there was no time left for at the end."),
-    ("records_unwritten", "Live: records given up because the output did not take them in time."),
-)
-GAUGES = (                         # booked, but in no record
-    ("flows_open", "Flows tracked now."),
-    ("memory_bytes", "Bytes held for flows now, by reassembly, carries, drafts and parsers."),
-    ("backlog_bytes", "Bytes of records that wait for the output now."),
-    ("load_level", "What is left out, for more comes than is read: 0 nothing, 1 bodies, 2 large flows, 3 new flows."),
-)
-MOMENTARY = {"flows_peak", "envelopes"} | {name for name, _ in GAUGES}     # a worker that replaces another has its own
-STATS_NAMES = tuple(name for name, _ in COUNTERS + LIVE_COUNTERS)
-for name, doc in COUNTERS + LIVE_COUNTERS:
-    STATS.count(name, doc)
-cdef int WORKER = STATS.count("worker", "Live: number of the worker whose counters these are, from 0.")
-
 
 cdef class Worker:
     """Reads captures into records.  Pure mechanics: what to do comes in as arguments, records go out by drain."""
@@ -92,7 +43,8 @@ cdef class Worker:
         """``begin`` and ``end``: times in ns that bound the packets used; ``server_ports``: of TCP, of UDP;
         ``interim``: seconds after which a flow that goes on has another conn record, 0 for none; ``omit_twins``: of a
         flow that another tenant has shown only the conn record is written."""
-        self.decap, self.writer, self.filter = decap, writer, filter
+        self.decap, self.writer = decap, writer
+        self.intake = Intake(decap, filter, begin, end)
         self.flows = FlowTable(most_flows)
         self.dispatch = Dispatch(writer, protocols)
         self.streams = Streams(self.dispatch, window=reorder_window)
@@ -100,11 +52,8 @@ cdef class Worker:
         self.sessions = Sessions()
         self.twin_flows = Twins()
         self.omit_twins = omit_twins
-        self.begin = 0 if begin is None else begin
-        self.end = NEVER if end is None else end
-        self.first_time = -1
-        self.share, self.shares = 0, 1
         self.refused_before = owned_refused()
+        self.accounts = Accounts()
         self.find_places(FrameSource())
         self.interim = <Time>(min(interim, 1e9) * SECOND)
         if self.interim <= 0:
@@ -117,17 +66,12 @@ cdef class Worker:
 
     def attach(self, FrameSource source, Ledger ledger):
         """Live: counts into a ledger, and goes on from what a worker before this one has left in it."""
-        cdef int i
         self.find_places(source)
-        self.ledger = source.ledger = ledger
-        lost = ledger.lost
-        for i, (name, value) in enumerate(zip(self.names, ledger.read(len(self.names)))):
-            if name in MOMENTARY or (name == "kernel_drops" and source.counts_on):
-                value = 0
-            self.base[i] = value + (lost if name == "lost_in_crash" else 0)
+        source.ledger = ledger
+        self.accounts.attach(ledger, ("kernel_drops",) if source.counts_on else ())
         self.book(source)
 
-    def run(self, FrameSource source, Time limit=<Time>1 << 62):
+    def run(self, FrameSource source, Time limit=NEVER):
         """Reads frames up to ``limit``, until there is output to take, a signal may wait, or the source has no more.
 
         True while the source may have frames that it can give at once.
@@ -135,8 +79,8 @@ cdef class Worker:
         cdef int n = BATCH, turns = 0
         with nogil:
             while turns < BATCHES and n and self.writer.pending < DRAIN:
-                n = source.fill(self.frames, BATCH, limit)
-                self.process(n)
+                n = self.intake.read(source, limit)
+                self.process(self.intake.batch, self.intake.opened, self.intake.now)
                 if source.boundary:
                     self.book(source)
                     source.give_back()
@@ -144,13 +88,16 @@ cdef class Worker:
                 turns += 1
         return n != 0
 
-    def take_share(self, uint32_t share, uint32_t shares):
-        """From now on only the flows of one share of several: all frames are read, and move the clock."""
-        self.share, self.shares = share, shares
+    def take_window(self, Share share):
+        """The next window of a share, all of it: what the intake of another process has opened."""
+        share.begin(self.decap)
+        with nogil:
+            while share.next_batch():
+                self.process(share.batch, share.opened, share.now)
 
     def change(self, *, Filter filter=None, bint omit_twins=False):
         """From now on; the arguments as those of the worker."""
-        self.filter, self.omit_twins = filter, omit_twins
+        self.intake.filter, self.omit_twins = filter, omit_twins
 
     def change_tenants(self, tenant_of):
         """From now on envelopes belong to the tenants that another policy names.  Flows go on, under their uids."""
@@ -171,16 +118,18 @@ cdef class Worker:
     def tick(self, Time now):
         """Live, between blocks: time goes on where no packet comes.  Nothing is later than ``now`` any more."""
         with nogil:
-            self.flows.advance(now)
+            self.intake.advance(now)
+            self.flows.move_clock(self.intake.now)
             self.expire()
             self.book(self.source)
 
     def set_clock(self, Time now):
         """Live: no packet is later than ``now`` any more.  Where the clock was set back, flows and their timers follow
         it.  By how much, in ns; 0 where it was not."""
-        cdef Time by = self.flows.now - now
+        cdef Time by = self.intake.now - now
         if by < SET_BACK * <Time>SECOND:
             return 0
+        self.intake.set_back(by)
         self.flows.set_back(by)
         self.twin_flows.forget()
         return by
@@ -196,7 +145,7 @@ cdef class Worker:
         cdef uint64_t before = self.unread
         with nogil:
             while n:
-                n = source.fill(self.frames, BATCH, NEVER)
+                n = source.fill(self.intake.frames, BATCH, NEVER)
                 self.unread += n
                 if source.boundary:
                     self.book(source)
@@ -216,34 +165,30 @@ cdef class Worker:
     def log_stats(self, Time now=0, worker=None):
         """Writes a stats record, of the packets' time or a later one; live with the worker's number, and with records
         of the mirror sessions."""
-        cdef Record r
-        cdef int slot
-        clear(&r)
-        r.ts = max(self.flows.now, now)
-        for slot, value in enumerate(self.counters().values()):
-            put_number(&r, slot, value)
+        cdef Time ts = max(self.intake.now, now)
+        self.weigh()
         if worker is not None:
-            put_number(&r, WORKER, worker)
-            self.sessions.write(self.writer, self.decap.envelope_count, r.ts, worker)
-        self.writer.write_alone(&STATS.layout, &r)
+            self.sessions.write(self.writer, self.decap.envelope_count, ts, worker)
+        self.accounts.log(self.writer, ts, worker)
 
     def counters(self):
         """All counters by name, as the stats record has them; those of the kernel only live."""
-        cdef int i
-        self.refused = owned_refused() - self.refused_before
-        names = STATS_NAMES if self.ledger is not None else STATS_NAMES[:len(COUNTERS)]
-        return {name: self.base[i] + self.places[i][0] for i, name in enumerate(names)}
+        self.weigh()
+        return self.accounts.counters()
+
+    def add(self, counted):
+        """Counts what another process has counted, by name."""
+        self.accounts.add(counted)
 
     cdef void book(self, FrameSource source) noexcept nogil:
         """A block is done: all that was counted up to its end becomes true together."""
-        cdef Page* page = self.ledger.next_page()
-        cdef int i
+        self.weigh()
+        self.accounts.book(source)
+
+    cdef void weigh(self) noexcept nogil:
+        """Brings the counters up to date that are sums of several rooms."""
         self.refused = owned_refused() - self.refused_before
         self.memory_held = self.streams.held + self.dispatch.carried + draft_bytes() + owned_bytes()
-        for i in range(self.place_count):
-            page.values[i] = self.base[i] + self.places[i][0]
-        self.ledger.turn_page(source.block)
-        self.ledger.beat()
 
     cdef void look_at_the_load(self, FrameSource source) noexcept nogil:
         """Between blocks: leaves out more the fuller the source is; nothing any more once it is almost empty."""
@@ -259,8 +204,9 @@ cdef class Worker:
     cdef find_places(self, FrameSource source):
         """Where each counter stands."""
         cdef int i
-        places = {f"drop_{name}": <size_t>&self.decap.drops[i] for i, (name, _) in enumerate(DROP_NAMES)} | {
-            "packets": <size_t>&self.packets, "bytes": <size_t>&self.bytes,
+        self.source = source
+        self.accounts.find({f"drop_{name}": <size_t>&self.decap.drops[i] for i, (name, _) in enumerate(DROP_NAMES)} | {
+            "packets": <size_t>&self.intake.packets, "bytes": <size_t>&self.intake.bytes,
             "flow_packets": <size_t>&self.flow_packets, "flows": <size_t>&self.flows.created,
             "flows_peak": <size_t>&self.flows.peak, "flows_evicted": <size_t>&self.evicted,
             "twin_packets": <size_t>&self.twins, "twin_flows": <size_t>&self.twin_flows.found,
@@ -280,57 +226,26 @@ cdef class Worker:
             "lost_in_crash": <size_t>&self.lost, "unread_at_end": <size_t>&self.unread,
             "records_unwritten": <size_t>&self.unwritten, "flows_open": <size_t>&self.flows.count,
             "memory_bytes": <size_t>&self.memory_held, "backlog_bytes": <size_t>&self.backlog} | {
-            f"records_{kind}": <size_t>&self.writer.records[i] for i, kind in enumerate(Schema.registry)}
-        self.names = (*STATS_NAMES, *(name for name, _ in GAUGES), *(f"records_{kind}" for kind in Schema.registry))
-        if len(self.names) > MOST_COUNTERS:
-            raise ValueError(f"at most {MOST_COUNTERS} counters")
-        self.source, self.place_count = source, len(self.names)
-        for i, name in enumerate(self.names):
-            self.places[i] = <const uint64_t*><size_t>places[name]
+            f"records_{kind}": <size_t>&self.writer.records[i] for i, kind in enumerate(Schema.registry)})
 
     def memory(self):
         """Bytes held right now, by room: what must be back at its start when all flows have ended."""
         return {"flows": self.flows.count, "held": self.streams.held, "carried": self.dispatch.carried,
                 "parsers": self.dispatch.parsers, "drafts": draft_bytes(), "owned": owned_bytes()}
 
-    @property
-    def times(self):
-        """Time of the first frame and the clock, in ns; None before the first."""
-        return None if self.first_time < 0 else (self.first_time, self.flows.now)
+    # ---- packets ----------------------------------------------------------------------------------------------------
 
-    # ---- first pass ------------------------------------------------------------------------------------------------
-
-    cdef void process(self, int n) noexcept nogil:
-        cdef int i, opened = 0
+    cdef void process(self, const Packet* batch, int n, Time now) noexcept nogil:
+        """A batch: time goes on to that of its last frame, and each packet goes into its flow."""
+        cdef int i
         for i in range(n):
-            if self.admit(&self.frames[i], &self.batch[opened]):
-                self.flows.prefetch_bucket(self.batch[opened].hash)
-                opened += 1
-        for i in range(opened):
-            self.flows.prefetch_flow(self.batch[i].hash)
-        for i in range(opened):
-            self.take(&self.batch[i])
-        self.decap.end_batch()
+            self.flows.prefetch_bucket(batch[i].hash)
+        for i in range(n):
+            self.flows.prefetch_flow(batch[i].hash)
+        self.flows.move_clock(now)
+        for i in range(n):
+            self.take(&batch[i])
         self.expire()
-
-    cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil:
-        """Opens a frame; False when it is none of a flow's."""
-        self.packets += 1
-        self.bytes += frame.captured
-        if self.first_time < 0:
-            self.first_time = frame.ts
-        if frame.ts < self.begin or frame.ts > self.end:
-            self.decap.count(OUTSIDE_TIME)
-            return False
-        self.flows.advance(frame.ts)
-        if not self.decap.open(frame, p):
-            return False
-        if self.filter is not None and not self.filter.matches(p):
-            self.decap.count(FILTERED)
-            return False
-        return self.shares == 1 or p.lot % self.shares == self.share
-
-    # ---- second pass -----------------------------------------------------------------------------------------------
 
     cdef void take(self, const Packet* p) noexcept nogil:
         """One packet into its flow."""

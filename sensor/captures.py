@@ -184,6 +184,11 @@ class Source:
         return None
 
     @property
+    def is_mapped(self) -> bool:
+        """The frames are where they are in the file."""
+        return self.stream is None
+
+    @property
     def is_capture(self) -> bool:
         """False once it is known that the file is of no format that is read."""
         return self.capture.status != "no capture"

@@ -122,20 +122,28 @@ class Replay:
 
     def flows(self) -> Iterator[Chunk]:
         """All records but the last, of stats."""
+        yield from self.sources()
+        self.worker.finish_all()
+        yield from self.writer.drain()
+
+    def sources(self) -> Iterator[Chunk]:
+        """Reads all captures."""
         for source, limit in captures.in_order(self.names, self.refuse):
             yield from self.read(source, limit)
             if self.stopped:
                 break
-        self.worker.finish_all()
-        yield from self.writer.drain()
 
     def totals(self) -> Totals:
         return Totals(self.worker.counters(), *self.writer.counters())
 
+    def take(self, source: captures.Source, limit: int) -> bool:
+        """Some frames of a source; False when it has no more for now."""
+        return self.worker.run(source.capture, limit)
+
     def read(self, source: captures.Source, limit: int) -> Iterator[Chunk]:
         """All frames of one source up to a time."""
         while not self.stopped:
-            more = self.worker.run(source.capture, limit)
+            more = self.take(source, limit)
             self.on_progress(source.name, source.capture.offset)
             yield from self.writer.drain()
             if more:

@@ -1,18 +1,24 @@
-"""A replay by several processes: each reads all frames and takes its share of the flows.
+"""A replay by several processes: this one reads and opens frames, the others take the flows, share by share.
 
-What takes the time is flows, streams, parsers and records; opening a frame is a sixth of it, and done by each.  The
-records are those of one process: a flow is whole in one share, and every share's clock is moved by all frames.  What
-is told once of all flows, certificates, is told by each share and kept once.
+The records are those of one process: a flow is whole in one share, and every share's clock is moved by all frames.
+What is told once of all flows, certificates, is kept apart and told at the end.
+
+    captures → Divider ─ windows in shared memory ─→ worker of share 0 ─┐
+                 ▲                                 → worker of share 1 ─┴→ output, in turns
+                 └─ windows done; at the end certificates and counters ─┘
 """
+import contextlib
 import json
 import logging
 import mmap
 import os
 import select
 import signal
+import socket
+import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,111 +26,175 @@ from typing import Any, NoReturn
 import msgpack
 import msgspec
 
-from cext.decap import DROP_NAMES
+from cext.windows import FILES, RING, Divider, Share, size
+from sensor import captures
 from sensor.engine import Chunk, Format, Options, Replay, Totals
-from sensor.errors import SensorError, UsageError
+from sensor.errors import SensorError
 from sensor.live.processes import FAILED, spawn
 from sensor.protocols import schemas
 from sensor.sinks import DirectorySink, Sink, StreamSink
 from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.engine")
-OF_ALL = {"packets", "bytes", "cut_copies", "datagrams_reassembled", "datagrams_evicted", "datagrams_expired",
-          "envelopes", *(f"drop_{name}" for name, _ in DROP_NAMES if name != "flows_full")}   # the same in each share
 READ, DAY = 1 << 20, 86400.0
+ORDER = struct.Struct("=cHQ")      # to a worker: what, number of the file, its address
+WINDOW, OPEN, CLOSE, END = b"w", b"o", b"c", b"e"
+READING = ("reading", "hungry")    # states of a capture that may have more
 
 
-class ParallelReplay:
-    """The face of a Replay, and several of them behind it, which begin at once.  They write to the output themselves,
-    in turns; what is left to its iteration are certificates and the stats record."""
+class Helper:
+    """A process for one share, seen from the one that reads."""
+
+    def __init__(self, pid: int, orders: socket.socket, answers: int) -> None:
+        self.pid, self.orders, self.answers = pid, orders, answers
+        self.unpacker = msgpack.Unpacker(max_buffer_size=0)
+        self.windows = 0               # done
+        self.said: dict[str, Any] | None = None
+        self.is_running = True
+
+    def tell(self, what: bytes, number: int = 0, address: int = 0, *files: int) -> None:
+        with contextlib.suppress(ConnectionError):     # its end is seen where its answers are read
+            socket.send_fds(self.orders, [ORDER.pack(what, number, address)], list(files), socket.MSG_NOSIGNAL)
+
+    def hear(self) -> Iterator[Any]:
+        """What it has said; nothing any more when it has ended."""
+        data = os.read(self.answers, READ)
+        if not data:
+            os.close(self.answers)
+            self.is_running = False
+        self.unpacker.feed(data)
+        yield from self.unpacker
+
+
+class ParallelReplay(Replay):
+    """A replay whose workers are processes, which begin at once.  They write to the output themselves, in turns; what
+    is left to its iteration are certificates and the stats record."""
 
     def __init__(self, names: list[str], options: Options, shares: int, output: str) -> None:
-        if "-" in names or not all(map(os.path.isfile, names)):
-            raise UsageError("several processes need files that each of them can read: leave --workers out")
-        self.names, self.options, self.shares = names, options, shares
         # the records of each process come apart by kind, for those of certificates are looked at
-        self.replay = Replay(names, msgspec.structs.replace(options, by_kind=True))
+        super().__init__(names, msgspec.structs.replace(options, by_kind=True))
+        self.asked_by_kind = options.by_kind
         self.output = SharedOutput(output, options.format)
-        self.on_progress: Callable[[str, int], None] = lambda name, offset: None
-        self.stopped, self.refused = False, 0
-        self.children: list[int] = []
-        self.said: list[dict[str, Any]] = []
+        self.memory = mmap.mmap(-1, size(shares))
+        self.divider = Divider(self.memory, shares, self.worker.intake)
+        self.files: dict[captures.Source, int] = {}    # mapped by the workers too
+        self.handed_out = 0
         self.certificates, self.told = b"", 0
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])      # until parent and children know what it means
-        self.pipes = [self.start(share) for share in range(shares)]    # now: a fork must have one thread only
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])      # until a child knows what it means
+        self.helpers = [self.start(share, shares) for share in range(shares)]  # now: a fork must have one thread only
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        self.poll = select.poll()
+        for helper in self.helpers:
+            self.poll.register(helper.answers, select.POLLIN)
 
-    def stop(self) -> None:
-        """Reads no more; what is known of open flows is still written."""
-        self.stopped = True
-        for child in self.children:
-            os.kill(child, signal.SIGINT)
+    def start(self, share: int, shares: int) -> Helper:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        reads, writes = os.pipe()
+        pid = spawn(f"share-{share}", lambda: work(self, Share(self.memory, shares, share), theirs, writes))
+        theirs.close()
+        os.close(writes)
+        return Helper(pid, ours, reads)
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Chunk]:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        self.gather(self.pipes)
-        for child in self.children:
-            _, status = os.waitpid(child, 0)
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPIPE:
-                signal.raise_signal(signal.SIGPIPE)    # nobody reads the output any more
-            if status and not self.stopped:
-                raise SensorError("a process of the replay has failed; not all records were written")
-        self.children.clear()
-        self.refused = max((said["refused"] for said in self.said), default=0)
+        for kind, data in super().__iter__():
+            yield kind if self.asked_by_kind else None, data
+
+    def flows(self) -> Iterator[Chunk]:
+        """Divides all frames among the workers; what comes out here are certificates."""
+        yield from self.sources()
+        self.hand_out()
+        for helper in self.helpers:
+            helper.tell(END)
+        while self.running():
+            self.listen()
+        for helper in self.helpers:
+            if helper.said is not None:
+                self.worker.add({name: n for name, n in helper.said["counters"].items() if name != "envelopes"})
         if certificates := self.once(self.certificates):
-            yield self.as_asked("x509"), certificates
-        self.replay.worker.log_stats()
-        if stats := self.stats():
-            yield self.as_asked("stats"), stats
+            yield "x509", certificates
 
-    def as_asked(self, kind: str) -> str | None:
-        return kind if self.options.by_kind else None
+    def take(self, source: captures.Source, limit: int) -> bool:
+        """Some frames into the window in hand, which is handed out when it is full, or the source has no more now."""
+        full = self.divider.read(source.capture, self.number_of(source), limit)
+        status = source.capture.status
+        if full or status not in READING or status == "hungry":
+            self.hand_out()
+        if not full and status not in READING and source in self.files:
+            self.tell_all(CLOSE, self.files.pop(source))
+        return full
 
-    def start(self, share: int) -> int:
-        """A process for one share; the end of a pipe that it writes to."""
-        reads, writes = os.pipe()
-        self.children.append(spawn(f"share-{share}",
-                                   lambda: work(self.replay, share, self.shares, self.output, writes)))
-        os.close(writes)
-        return reads
+    def number_of(self, source: captures.Source) -> int:
+        """The number under which the workers have a file mapped; 0 where they have not."""
+        if source in self.files or not source.is_mapped:
+            return self.files.get(source, 0)
+        number = next((n for n in range(1, FILES) if n not in self.files.values()), 0)
+        if number:
+            self.files[source] = number
+            self.tell_all(OPEN, number, source.capture.address, source.file.fileno())
+        return number
 
-    def gather(self, pipes: list[int]) -> None:
-        """What all processes say, until the last has ended."""
-        unpackers = {pipe: msgpack.Unpacker(max_buffer_size=0) for pipe in pipes}
-        poll = select.poll()
-        for pipe in pipes:
-            poll.register(pipe, select.POLLIN)
-        while unpackers:
-            for pipe, _ in poll.poll():
-                data = os.read(pipe, READ)
-                if not data:
-                    poll.unregister(pipe)
-                    os.close(pipe)
-                    del unpackers[pipe]
-                    continue
-                unpackers[pipe].feed(data)
-                for message in unpackers[pipe]:
-                    self.take(message)
+    def hand_out(self) -> None:
+        """The window in hand to the workers, once the next is free: half of the ring, to change sides less often."""
+        if self.divider.is_empty:
+            return
+        if self.waiting() == RING - 1:
+            while self.waiting() > RING // 2:
+                self.listen()
+        self.divider.hand_out()
+        self.handed_out += 1
+        self.tell_all(WINDOW)
 
-    def take(self, message: Any) -> None:
-        """Certificates, what a process has counted, or how far it is."""
+    def waiting(self) -> int:
+        """Windows that a worker is not done with."""
+        return self.handed_out - min(helper.windows for helper in self.helpers)
+
+    def tell_all(self, what: bytes, number: int = 0, address: int = 0, *files: int) -> None:
+        for helper in self.helpers:
+            helper.tell(what, number, address, *files)
+
+    # ---- what the workers say --------------------------------------------------------------------------------------
+
+    def running(self) -> list[Helper]:
+        return [helper for helper in self.helpers if helper.is_running]
+
+    def listen(self) -> None:
+        """Waits for something to be said.  Raises SensorError when a worker has failed."""
+        ready = {number for number, _ in self.poll.poll()}
+        for helper in self.running():
+            if helper.answers not in ready:
+                continue
+            for message in helper.hear():
+                self.note(helper, message)
+            if not helper.is_running:
+                self.poll.unregister(helper.answers)
+                self.bury(helper)
+
+    def note(self, helper: Helper, message: Any) -> None:
+        """Certificates, a window done, or what it has counted."""
         if isinstance(message, bytes):
             self.certificates += message
         elif isinstance(message, dict):
-            self.said.append(message)
+            helper.said = message
         else:
-            self.on_progress(*message)
+            helper.windows += 1
+
+    def bury(self, helper: Helper) -> None:
+        _, status = os.waitpid(helper.pid, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPIPE:
+            signal.raise_signal(signal.SIGPIPE)        # nobody reads the output any more
+        if status:
+            raise SensorError("a process of the replay has failed; not all records were written")
 
     def totals(self) -> Totals:
-        """Those of all shares; of what each has counted in full, those of the first."""
-        found = [Totals(said["counters"], said["records"], said["weirds"]) for said in self.said]
-        counters = {name: value if name in OF_ALL else sum(one.counters[name] for one in found)
-                    for name, value in found[0].counters.items()} if found else {}
-        records = added([one.records for one in found])
-        if not self.options.only or "stats" in self.options.only:
-            records["stats"] = 1
+        """Those of all processes."""
+        own = super().totals()
+        said = [helper.said for helper in self.helpers if helper.said is not None]
+        records = added([own.records, *(one["records"] for one in said)])
         if self.told:
             records["x509"] = self.told
-        return Totals(counters, records, added([one.weirds for one in found]))
+        return Totals(own.counters, records, added([one["weirds"] for one in said]))
 
     def once(self, data: bytes) -> bytes:
         """Certificates of all shares: of each the first that was met in a day, as one process tells it."""
@@ -148,17 +218,6 @@ class ParallelReplay:
             found.append((record, data[at : unpacker.tell()]))
             at = unpacker.tell()
         return found
-
-    def stats(self) -> bytes:
-        """The one stats record, of all shares; nothing where it is not written."""
-        data = b"".join(part for _, part in self.replay.writer.drain())
-        if not data:
-            return b""
-        (record, _), = self.decoded(data)
-        record |= {"ts": max((said["ts"] for said in self.said), default=record["ts"])} | self.totals().counters
-        if self.options.format == "json":
-            return json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        return bytes(msgpack.packb(record))
 
 
 def added(counts: list[dict[str, int]]) -> dict[str, int]:
@@ -187,26 +246,21 @@ class SharedOutput:
             self.sink.write(kind, data)
 
 
-def work(replay: Replay, share: int, shares: int, output: SharedOutput, pipe: int) -> NoReturn:
-    """The whole life of a process: its records to the output, and at the end what it has counted into the pipe."""
+def work(replay: ParallelReplay, share: Share, orders: socket.socket, answers: int) -> NoReturn:
+    """The whole life of a worker: windows in, its records to the output, at the end what it has counted."""
     code = FAILED
     try:
-        output.join()
-        signal.signal(signal.SIGINT, lambda *_: replay.stop())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)   # Ctrl-C ends the reading, and so all
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        if share:
-            logging.getLogger("cloudmri").setLevel(logging.CRITICAL)   # each would say the same of the files
-        replay.worker.take_share(share, shares)
-        with os.fdopen(pipe, "wb", buffering=0) as out:
-            if share == 0:
-                replay.on_progress = lambda name, offset: send(out, (name, offset))
-            for kind, data in replay.flows():
-                if kind == "x509":
-                    send(out, data)
-                elif kind is not None:
-                    output.write(kind, data)
-            _, last = replay.worker.times or (0, 0)
-            send(out, {**replay.totals()._asdict(), "refused": replay.refused, "ts": last // 1000 / 1e6})
+        replay.output.join()
+        with os.fdopen(answers, "wb", buffering=0) as out:
+            for _ in windows(share, orders):
+                replay.worker.take_window(share)
+                emit(replay, out)
+                send(out, None)
+            replay.worker.finish_all()
+            emit(replay, out)
+            send(out, Totals(replay.worker.counters(), *replay.writer.counters())._asdict())
         code = 0
     except BrokenPipeError:
         code = 0                       # nobody reads any more
@@ -216,6 +270,30 @@ def work(replay: Replay, share: int, shares: int, output: SharedOutput, pipe: in
     except BaseException:
         LOG.exception("a process of the replay failed")
     os._exit(code)
+
+
+def windows(share: Share, orders: socket.socket) -> Iterator[None]:
+    """Comes back for each window, until the end; opens and closes files between them."""
+    while True:
+        order, files, _, _ = socket.recv_fds(orders, ORDER.size, 1)
+        what, number, address = ORDER.unpack(order)
+        if what == END:
+            return
+        if what == WINDOW:
+            yield
+        elif what == CLOSE:
+            share.close_file(number)
+        else:
+            share.open_file(number, mmap.mmap(files[0], 0, access=mmap.ACCESS_READ), address)
+            os.close(files[0])
+
+
+def emit(replay: ParallelReplay, out: RawIOBase) -> None:
+    for kind, data in replay.writer.drain():
+        if kind == "x509":
+            send(out, data)
+        elif kind is not None:
+            replay.output.write(kind, data)
 
 
 def send(out: RawIOBase, message: Any) -> None:

@@ -27,6 +27,21 @@ def ip(
     return struct.pack(">BBHHHBBH4s4s", 0x45, 0, size, ident, frag, 64, proto, 0, packed(src), packed(dst)) + payload
 
 
+def fragments(packet: bytes, size: int, ident: int = 77) -> list[bytes]:
+    """An IPv4 packet in fragments of ``size`` bytes of payload, a multiple of eight."""
+    header, body = packet[:20], packet[20:]
+    out = []
+    for at in range(0, len(body), size):
+        piece, more = body[at : at + size], at + size < len(body)
+        out.append(
+            header[:2]
+            + struct.pack(">HHH", 20 + len(piece), ident, (0x2000 if more else 0) | at // 8)
+            + header[8:]
+            + piece
+        )
+    return out
+
+
 def udp(sport: int, dport: int, payload: bytes) -> bytes:
     return struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
 

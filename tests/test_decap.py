@@ -14,7 +14,7 @@ from scapy.layers.l2 import ARP, LLC, SNAP
 from scapy.layers.ppp import PPP, PPPoE
 from scapy.layers.vxlan import VXLAN
 
-from tests.builders import START, aws_options, ethernet, geneve, gwlb, ip, pcap, udp, vxlan
+from tests.builders import START, aws_options, ethernet, fragments, geneve, gwlb, ip, pcap, udp, vxlan
 from tests.conftest import Record, Run, run
 
 INNER = IP(src="10.7.0.1", dst="10.7.0.2") / UDP(sport=1111, dport=2222) / Raw(b"payload!")
@@ -190,21 +190,6 @@ def test_every_link_type_is_opened(link: int) -> None:
 
 def test_padding_behind_the_packet_is_no_payload() -> None:
     assert run([(START, ethernet(PACKET) + bytes(18)), (START + 1, ethernet(PACKET))]).one("conn")["orig_bytes"] == 40
-
-
-def fragments(packet: bytes, size: int, ident: int = 77) -> list[bytes]:
-    """An IPv4 packet in fragments of ``size`` bytes of payload, a multiple of eight."""
-    header, body = packet[:20], packet[20:]
-    out = []
-    for at in range(0, len(body), size):
-        piece, more = body[at : at + size], at + size < len(body)
-        out.append(
-            header[:2]
-            + struct.pack(">HHH", 20 + len(piece), ident, (0x2000 if more else 0) | at // 8)
-            + header[8:]
-            + piece
-        )
-    return out
 
 
 @given(seed=st.integers(0, 2**32))

@@ -34,7 +34,7 @@ class Book:
 def metrics() -> dict[str, set[tuple[str, str]]]:
     """What /metrics has: by name, its labels with their values."""
     registry = CollectorRegistry()
-    registry.register(Counters(Health([Book()], build(Options()).names, 0.05), "lo"))
+    registry.register(Counters(Health([Book()], build(Options()).accounts.names, 0.05), "lo"))
     found: dict[str, set[tuple[str, str]]] = {}
     for family in text_string_to_metric_families(generate_latest(registry).decode()):
         for sample in family.samples:

@@ -1,25 +1,29 @@
 """A replay by several processes: the records of one, no more and no less."""
 
+import gzip
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
 
-from tests.builders import Talk, ethernet, pcap, vxlan
+from tests.builders import Talk, ethernet, fragments, ip, pcap, udp, vxlan
 from tests.conftest import ROOT
 
+SERVER = "203.0.113.1"
 OF_SHARES = {"flows_peak", "python_calls", "parsers_refused"}  # each process has its own
 
 
-def sensor(*words: str) -> "subprocess.CompletedProcess[bytes]":
+def sensor(*words: str, given: bytes | None = None) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
-        [sys.executable, "-m", "sensor", "replay", *words], capture_output=True, cwd=ROOT, timeout=120
+        [sys.executable, "-m", "sensor", "replay", *words], capture_output=True, cwd=ROOT, timeout=120, input=given
     )
 
 
@@ -86,9 +90,121 @@ def test_files_of_an_earlier_run_are_replaced(tmp_path: Path) -> None:
     )
 
 
-def test_standard_input_is_for_one_process() -> None:
-    done = sensor("-", "--workers", "2")
-    assert done.returncode == 2 and b"leave --workers out" in done.stderr
+def same(tmp_path: Path, *words: str, given: bytes | None = None) -> dict[str, list[str]]:
+    """The records, which are the same of one process and of two; so are all counters but those of shares."""
+    one = sensor("-q", *words, "--output", str(tmp_path / "one"), given=given)
+    two = sensor("-q", *words, "--output", str(tmp_path / "two"), "--workers", "2", given=given)
+    assert (one.returncode, two.returncode) == (0, 0), two.stderr
+    want, got = records(tmp_path / "one"), records(tmp_path / "two")
+    (stats,), (stats_of_two,) = ([json.loads(line) for line in found.pop("stats.log")] for found in (want, got))
+    assert got == want
+    assert {k: v for k, v in stats_of_two.items() if k not in OF_SHARES} == {
+        k: v for k, v in stats.items() if k not in OF_SHARES
+    }
+    return got | {"stats": [json.dumps(stats)]}
+
+
+def test_standard_input_and_what_is_compressed_are_copied_to_the_workers(lossy: Path, tmp_path: Path) -> None:
+    whole = lossy.read_bytes()
+    assert "http.log" in same(tmp_path / "stream", "-", given=whole)
+    (tmp_path / "packed.gz").write_bytes(gzip.compress(whole))
+    assert "http.log" in same(tmp_path / "packed", str(tmp_path / "packed.gz"))
+
+
+def queries(n: int, size: int = 0) -> list[tuple[float, bytes]]:
+    """Datagrams of many flows, 20 ms apart."""
+    chance = random.Random(3)
+    found = []
+    for i in range(n):
+        load = chance.randbytes(size or chance.randrange(20, 4000))
+        found.append(
+            (1_800_000_000 + i * 0.02, ip(f"10.0.{i % 7}.{i % 250}", SERVER, 17, udp(3000 + i % 90, 53, load)))
+        )
+    return found
+
+
+def test_more_bytes_than_a_window_holds_go_into_the_next(tmp_path: Path) -> None:
+    """Of a stream all are copied: 27 MB, in windows of 4."""
+    frames = [(at, ethernet(packet)) for at, packet in queries(3000, 9000)]
+    got = same(tmp_path, "-", given=pcap(frames))
+    assert json.loads(got["stats"][0])["flow_packets"] == 3000
+
+
+def test_fragments_are_put_together_before_they_are_divided(tmp_path: Path) -> None:
+    frames = []
+    for n, (at, packet) in enumerate(queries(2000)):
+        pieces = fragments(packet, 520, n)
+        random.Random(n).shuffle(pieces)
+        frames += [(at + i * 1e-4, vxlan(ethernet(piece), vni=n % 5)) for i, piece in enumerate(pieces)]
+    (tmp_path / "in.pcap").write_bytes(pcap(frames))
+    stats = json.loads(same(tmp_path, str(tmp_path / "in.pcap"))["stats"][0])
+    assert stats["datagrams_reassembled"] > 1000 and stats["flow_packets"] == 2000
+
+
+def test_files_whose_packets_take_turns_are_one_capture(tmp_path: Path) -> None:
+    frames = [(at, ethernet(packet)) for at, packet in queries(3000)]
+    for n in range(3):
+        (tmp_path / f"{n}.pcap").write_bytes(pcap(frames[n::3]))
+    (tmp_path / "later.pcap").write_bytes(pcap([(at + 100, frame) for at, frame in frames]))
+    assert json.loads(same(tmp_path, *map(str, tmp_path.glob("*.pcap")))["stats"][0])["packets"] == 6000
+
+
+def test_a_clock_that_jumps_jumps_for_all(tmp_path: Path) -> None:
+    """A capture behind one of a day later: flows end at once, at the same packets."""
+    frames = [(at + shift, ethernet(packet)) for shift in (86400, 0) for at, packet in queries(500)]
+    (tmp_path / "in.pcap").write_bytes(pcap(frames))
+    same(tmp_path, str(tmp_path / "in.pcap"))
+
+
+def test_tenants_filters_and_bounds_of_time_hold_for_all(tmp_path: Path) -> None:
+    frames = [(at, vxlan(ethernet(packet), vni=n % 7)) for n, (at, packet) in enumerate(queries(3000))]
+    (tmp_path / "in.pcap").write_bytes(pcap(frames))
+    (tmp_path / "map.toml").write_text(
+        '[[tenant]]\nname = "shop"\nvnis = [1, 2]\n[[tenant]]\nname = "bank"\nvnis = [3]\n'
+    )
+    got = same(tmp_path, str(tmp_path / "in.pcap"), "--tenant", f"map:{tmp_path / 'map.toml'}", "--filter",
+               "port 3007 or port 3008", "--from", "1800000010")  # fmt: skip
+    assert {json.loads(line).get("tenant") for line in got["conn.log"]} == {"shop", "bank", None}
+    stats = json.loads(got["stats"][0])
+    assert stats["drop_filtered"] and stats["drop_outside_time"]
+
+
+def workers_of(process: "subprocess.Popen[bytes]") -> list[int]:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if len(found) == 2:
+            return [int(number) for number in found]
+        time.sleep(0.02)
+    raise AssertionError("there are no workers")
+
+
+def test_a_worker_that_dies_is_said(lossy: Path) -> None:
+    words = [sys.executable, "-m", "sensor", "replay", "-q", "-", "--workers", "2"]
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    os.kill(workers_of(process)[1], signal.SIGKILL)
+    _, said = process.communicate(lossy.read_bytes(), 30)
+    assert process.returncode == 1
+    assert b"a process of the replay has failed" in said and b"Traceback" not in said
+
+
+def test_ctrl_c_ends_the_reading_and_writes_what_is_known(lossy: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "sensor", "replay", "-q", "-", "--workers", "2", "--output", str(tmp_path)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True)
+    assert process.stdin is not None
+    with process:
+        process.stdin.write(lossy.read_bytes())
+        process.stdin.flush()
+        until = time.monotonic() + 20
+        while not (tmp_path / "http.log").exists():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+        process.stdin.close()
+        assert process.wait(30) == 130
+    assert records(tmp_path)["conn.log"] and records(tmp_path)["stats.log"]
 
 
 def test_a_file_that_is_no_capture_is_said_once(tmp_path: Path) -> None:

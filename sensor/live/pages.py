@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from cext.worker import COUNTERS, GAUGES, LIVE_COUNTERS
+from cext.accounts import COUNTERS, GAUGES, LIVE_COUNTERS
 from sensor.errors import LiveError, UsageError
 from sensor.live import nic, processes
 from sensor.live.health import Booked, Health

@@ -156,7 +156,7 @@ class Supervisor:
             for old in place.sockets:
                 old.close()
             place.source, place.sockets, place.again_at = job, [ring], 0.0
-            place.ledger.begin_anew(self.pristine.names.index("lost_in_crash"))
+            place.ledger.begin_anew(self.pristine.accounts.names.index("lost_in_crash"))
         self.move_by, self.told_that_it_listens = None, False
 
     def run(self) -> int:
@@ -269,7 +269,7 @@ class Supervisor:
         captured += self.interface.spare_sockets() if self.interface else []
         try:
             self.page_process = processes.spawn("pages", lambda: pages.serve(
-                self.pages, ledgers, self.pristine.names, self.live.drop_limit, self.live.interface, captured))
+                self.pages, ledgers, self.pristine.accounts.names, self.live.drop_limit, self.live.interface, captured))
         except OSError as error:
             LOG.error("the process of the HTTP pages cannot be started: %s; trying again", error.strerror)
             self.page_again_at = now + PAGE_WAIT

@@ -31,10 +31,10 @@ def test_a_worker_goes_on_from_what_the_one_before_has_booked() -> None:
         made.attach(Capture(), Ledger(book))
         read(made, 10)
         assert made.counters()["packets"] == so_far
-        before = dict(zip(made.names, Ledger(book).read(len(made.names)), strict=True))
+        before = dict(zip(made.accounts.names, Ledger(book).read(len(made.accounts.names)), strict=True))
         assert before["packets"] == so_far - 10  # nothing is true before it is booked
         made.settle()
-        after = dict(zip(made.names, Ledger(book).read(len(made.names)), strict=True))
+        after = dict(zip(made.accounts.names, Ledger(book).read(len(made.accounts.names)), strict=True))
         assert (after["packets"], after["flow_packets"], after["lost_in_crash"]) == (so_far, so_far, 0)
     assert Ledger(book).beaten > 0
 

@@ -1,0 +1,185 @@
+"""Packets on their way to other processes: one reads and opens frames, several take the packets of their flows.
+
+A window is a stretch of the captures, in memory that all have: the packets of each share, and where its batches ended,
+so that time goes on in every share as it does in one process.  Windows go round in a ring; who may touch which is said
+outside.  A packet's bytes stay in the file, which each process maps where it likes; those of what cannot be mapped, and
+of datagrams put together from fragments, are copied into the window.
+
+    memory = envelopes | window, stretch of share 0, of share 1 … | window, stretch …  | …
+"""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.string cimport memcpy
+
+from cext.packet cimport BATCH
+
+RING = WINDOWS
+FILES = MOST_FILES
+
+
+def size(int shares):
+    """Bytes of memory for so many shares; they must be zero at first."""
+    return MOST_ENVELOPES * sizeof(Envelope) + WINDOWS * (sizeof(Window) + shares * sizeof(Stretch))
+
+
+cdef class Memory:
+    def __cinit__(self, buffer, uint32_t shares, *_):
+        PyObject_GetBuffer(buffer, &self.buffer, PyBUF_WRITABLE)
+        self.holds = True
+        self.shares = shares
+        if <size_t>self.buffer.len < <size_t>size(shares):
+            raise ValueError(f"{shares} shares need {size(shares)} bytes")
+
+    def __dealloc__(self):
+        if self.holds:
+            PyBuffer_Release(&self.buffer)
+
+    cdef Envelope* envelopes(self) noexcept nogil:
+        """The table of envelopes, as far as the last window knows them."""
+        return <Envelope*>self.buffer.buf
+
+    cdef Window* window(self) noexcept nogil:
+        """The window in hand."""
+        cdef size_t each = sizeof(Window) + self.shares * sizeof(Stretch)
+        return <Window*>(<uint8_t*>self.buffer.buf + MOST_ENVELOPES * sizeof(Envelope) + self.number * each)
+
+    cdef Stretch* stretch(self, uint32_t share) noexcept nogil:
+        return <Stretch*>(<uint8_t*>self.window() + sizeof(Window)) + share
+
+    cdef void turn(self) noexcept nogil:
+        """On to the next window."""
+        self.number = (self.number + 1) % WINDOWS
+
+
+cdef class Divider(Memory):
+    """The side that reads."""
+
+    def __init__(self, buffer, uint32_t shares, Intake intake):
+        self.intake = intake
+
+    def read(self, Capture capture, uint16_t file, Time limit):
+        """Reads frames up to ``limit`` into the window in hand; ``file``: its number, where the others map it.
+
+        True when the window is full: then it is handed out first.
+        """
+        cdef bint full
+        with nogil:
+            full = self.fill(capture, file, limit)
+        return full
+
+    @property
+    def is_empty(self):
+        """Nothing is in the window in hand."""
+        return self.frames == 0
+
+    def hand_out(self):
+        """The window in hand is whole; the next, which nobody has in hand any more, is begun."""
+        cdef Decap decap = self.intake.decap
+        cdef uint32_t known = <uint32_t>decap.envelope_count, share
+        memcpy(self.envelopes() + self.known, decap.envelopes + self.known, (known - self.known) * sizeof(Envelope))
+        self.window().envelopes = self.known = known
+        self.turn()
+        self.window().bytes = 0
+        self.frames = self.intake.opened - self.next if self.pending else 0
+        for share in range(self.shares):
+            self.stretch(share).marks = self.stretch(share).packets = 0
+
+    cdef bint fill(self, Capture capture, uint16_t file, Time limit) noexcept nogil:
+        cdef int n
+        while True:
+            if not self.pending:
+                n = self.intake.read(capture, limit)
+                if n == 0:
+                    return False
+                self.frames += n
+                self.next = 0
+                self.pending = True
+            if not self.put_batch(capture, file):
+                self.mark(self.marked)         # the rest of the batch comes with the next window, and its time
+                return True
+            self.pending = False
+            self.marked = self.intake.now
+            self.mark(self.marked)
+            if self.frames + BATCH > MOST_FRAMES or self.stretch(0).marks == MOST_MARKS:
+                return True
+
+    cdef bint put_batch(self, Capture capture, uint16_t file) noexcept nogil:
+        """The packets of a batch; False when the bytes of one do not fit any more."""
+        cdef Packet* p
+        cdef Stretch* s
+        cdef bint in_file
+        while self.next < self.intake.opened:
+            p = &self.intake.batch[self.next]
+            in_file = file != IN_WINDOW and capture.base <= p.frame < capture.base + capture.size
+            if not in_file and not self.copy_bytes(p):
+                return False
+            s = self.stretch(p.lot % self.shares)
+            s.packet[s.packets] = p[0]
+            s.file[s.packets] = file if in_file else <uint16_t>IN_WINDOW
+            s.packets += 1
+            self.next += 1
+        return True
+
+    cdef bint copy_bytes(self, Packet* p) noexcept nogil:
+        """Moves a packet's bytes into the window; False when it has no room."""
+        cdef Window* w = self.window()
+        cdef size_t n = p.end - p.frame
+        cdef uint8_t* to = w.data + w.bytes
+        if n > MOST_BYTES - w.bytes:
+            return False
+        memcpy(to, p.frame, n)
+        w.bytes += <uint32_t>n
+        p.ip, p.payload, p.end, p.frame = to + (p.ip - p.frame), to + (p.payload - p.frame), to + n, to
+        return True
+
+    cdef void mark(self, Time now) noexcept nogil:
+        """The end of a batch, in all shares."""
+        cdef uint32_t share
+        cdef Stretch* s
+        for share in range(self.shares):
+            s = self.stretch(share)
+            s.mark[s.marks].now, s.mark[s.marks].packets = now, s.packets
+            s.marks += 1
+
+
+cdef class Share(Memory):
+    """The side that takes."""
+
+    def __init__(self, buffer, uint32_t shares, uint32_t share):
+        self.share, self.files = share, {}
+
+    def open_file(self, uint16_t number, mapped, size_t address):
+        """A file, mapped here, which the reading process has at ``address``."""
+        cdef Py_buffer ours
+        PyObject_GetBuffer(mapped, &ours, PyBUF_SIMPLE)
+        self.shifts[number % MOST_FILES] = <const uint8_t*>ours.buf - <const uint8_t*>address
+        PyBuffer_Release(&ours)
+        self.files[number] = mapped
+
+    def close_file(self, uint16_t number):
+        """No window speaks of the file any more."""
+        del self.files[number]
+
+    cdef begin(self, Decap decap):
+        """A window comes into hand; its new envelopes get the numbers that they have there."""
+        cdef uint32_t number
+        for number in range(<uint32_t>decap.envelope_count, self.window().envelopes):
+            decap.intern(&self.envelopes()[number])
+        self.marks = self.taken = 0
+
+    cdef bint next_batch(self) noexcept nogil:
+        """The share's packets of the next batch, with addresses of this process; False at the window's end."""
+        cdef Stretch* s = self.stretch(self.share)
+        cdef Packet* p
+        cdef uint32_t i
+        cdef ptrdiff_t shift
+        if self.marks == s.marks:
+            self.turn()
+            return False
+        self.batch, self.now = &s.packet[self.taken], s.mark[self.marks].now
+        self.opened = <int>(s.mark[self.marks].packets - self.taken)
+        for i in range(self.taken, s.mark[self.marks].packets):
+            p, shift = &s.packet[i], self.shifts[s.file[i]]
+            p.frame, p.ip, p.end, p.payload = p.frame + shift, p.ip + shift, p.end + shift, p.payload + shift
+        self.taken = s.mark[self.marks].packets
+        self.marks += 1
+        return True
