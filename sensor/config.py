@@ -131,12 +131,13 @@ def example() -> str:
             section = here
         lines += textwrap.wrap(meaning(option), 118, initial_indent="# ", subsequent_indent="# ")
         value = option.get_default(click.Context(click.Command("")))
-        lines.append(f"{name} = {literal(value)}" if written(option, value) else f"# {name} = {sample(option)}")
+        lines.append(f"{name} = {literal(value)}" if is_written(value) else f"# {name} = {sample(option)}")
         lines.append("")
     return "\n".join(lines)
 
 
-def written(option: Setting, value: Any) -> bool:
+def is_written(value: Any) -> bool:
+    """True when TOML can say it: an empty list and None are left to a comment."""
     return isinstance(value, bool | int | float | str) or (isinstance(value, tuple | list) and len(value) > 0)
 
 
