@@ -1,4 +1,5 @@
 """Counters of a worker by name."""
+from cython cimport final
 from libc.stdint cimport uint64_t
 
 from cext.ledger cimport MOST_COUNTERS, Ledger
@@ -7,6 +8,7 @@ from cext.types cimport Time
 from cext.writer cimport Writer
 
 
+@final
 cdef class Accounts:
     cdef readonly tuple names      # in the order of the ledger
     cdef int count

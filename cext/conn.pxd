@@ -1,9 +1,11 @@
 """A flow that has ended → its conn record."""
+from cython cimport final
 from cext.flow cimport Flow
 from libc.stdint cimport uint32_t
 from cext.writer cimport Writer
 
 
+@final
 cdef class ConnLog:
     cdef Writer writer
 

@@ -1,4 +1,5 @@
 """Outer frame → innermost Packet, or the reason why not."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.fragments cimport Fragments
@@ -39,6 +40,7 @@ cdef struct Walk:
     Drop drop
 
 
+@final
 cdef class Decap:
     cdef Fragments fragments
     cdef uint16_t vxlan_ports[MOST_PORTS]

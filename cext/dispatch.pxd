@@ -1,4 +1,5 @@
 """Streams and datagrams → the parser that knows them."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.flow cimport Flow
@@ -21,6 +22,7 @@ cdef enum Load:                    # what is left out where more comes than can 
     NOTHING_NEW                    # … and no flow that begins
 
 
+@final
 cdef class Dispatch(Taker):
     cdef Sink sink
     cdef uint64_t wanted           # protocols that are asked, one bit each

@@ -1,4 +1,5 @@
 """The flow table: who talks with whom, and until when it is remembered."""
+from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.packet cimport Packet
@@ -120,6 +121,7 @@ cdef struct Bucket:
     uint32_t number
 
 
+@final
 cdef class FlowTable:
     cdef Flow** chunks
     cdef Bucket* buckets

@@ -1,4 +1,5 @@
 """IP fragments → whole datagrams, in bounded memory."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.types cimport Addr, Time
@@ -29,6 +30,7 @@ cdef struct Datagram:
     uint64_t map[MAP_WORDS]
 
 
+@final
 cdef class Fragments:
     cdef Datagram* buckets[1024]
     cdef Datagram* finished        # handed out, freed at the end of the batch

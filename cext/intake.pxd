@@ -1,4 +1,5 @@
 """Frames → packets that a flow can take."""
+from cython cimport final
 from libc.stdint cimport uint64_t
 
 from cext.decap cimport Decap
@@ -8,6 +9,7 @@ from cext.source cimport FrameSource
 from cext.types cimport Time
 
 
+@final
 cdef class Intake:
     cdef Decap decap
     cdef Filter filter

@@ -1,4 +1,5 @@
 """Counters of a worker in memory that outlives it."""
+from cython cimport final
 from libc.stdint cimport uint64_t
 
 from cext.types cimport Time
@@ -43,6 +44,7 @@ cdef struct Book:
     mmsghdr messages[MOST_MESSAGES]  # of a socket: the kernel itself writes here what it has handed over
 
 
+@final
 cdef class Ledger:
     cdef Book* book
     cdef Py_buffer memory

@@ -1,4 +1,5 @@
 """pcap and pcapng captures → batches of frames."""
+from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.buffer cimport Buffer
@@ -26,6 +27,7 @@ cdef struct Interface:             # of a pcapng section (draft-ietf-opsawg-pcap
     int64_t offset                 # seconds
 
 
+@final
 cdef class Capture(FrameSource):
     cdef const uint8_t* base
     cdef size_t size

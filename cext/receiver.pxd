@@ -1,4 +1,5 @@
 """UDP sockets → batches of frames in buffers of its own."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.ledger cimport MOST_MESSAGES, iovec, mmsghdr, msghdr, socklen_t
@@ -33,6 +34,7 @@ cdef struct Slot:                  # one datagram
     uint8_t bytes[HEADROOM + LONGEST_DATAGRAM]
 
 
+@final
 cdef class Receiver(FrameSource):
     cdef int fds[MOST_SOCKETS]
     cdef uint16_t ports[MOST_SOCKETS]

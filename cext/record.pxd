@@ -3,6 +3,7 @@
 ``Schema`` is the declaration and the Python face, ``Layout`` its C face, ``Record`` one filled-in line that borrows
 its bytes, ``Draft`` one that keeps copies for things that finish later.
 """
+from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from cext.types cimport Addr, Span, Time, copy_span, span
@@ -75,6 +76,7 @@ cdef struct Drafts:                # a queue; all zero when empty
     uint32_t n
 
 
+@final
 cdef class Schema:
     cdef readonly str name
     cdef readonly str doc

@@ -1,4 +1,5 @@
 """AF_PACKET ring → batches of frames that borrow its blocks."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.packet cimport Frame
@@ -42,6 +43,7 @@ cdef extern from "linux/if_packet.h" nogil:
         unsigned int tp_freeze_q_cnt
 
 
+@final
 cdef class Ring(FrameSource):
     cdef int fd
     cdef uint8_t* base

@@ -1,4 +1,5 @@
 """Mirror sessions: what each interface and VNI sends, and how much of it is missing."""
+from cython cimport final
 from libc.stdint cimport uint32_t, uint64_t
 
 from cext.packet cimport Packet
@@ -21,6 +22,7 @@ cdef struct Session:               # of one envelope
     uint64_t told_missed
 
 
+@final
 cdef class Sessions:
     cdef Session* all              # by number of the envelope
     cdef Time told                 # when capture_loss was last written

@@ -1,4 +1,5 @@
 """TCP payload in order: what is held, what is given up, what goes on."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.flow cimport Flow, Side
@@ -15,6 +16,7 @@ cdef class Taker:
     cdef void eof(self, Flow* f, bint is_orig, Time ts) noexcept nogil
 
 
+@final
 cdef class Streams:
     cdef Taker taker
     cdef Time window               # how long a hole may last once its data is acknowledged

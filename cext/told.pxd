@@ -1,4 +1,5 @@
 """What was told already, by one process or several."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.types cimport Time
@@ -12,6 +13,7 @@ cdef struct Entry:
     uint64_t when
 
 
+@final
 cdef class Told:
     cdef Entry* entries
     cdef Py_buffer memory

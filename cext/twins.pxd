@@ -1,4 +1,5 @@
 """Flows that two tenants' mirror sessions show: one connection, seen twice."""
+from cython cimport final
 from libc.stdint cimport uint32_t, uint64_t
 
 from cext.flow cimport Flow
@@ -13,6 +14,7 @@ cdef struct Sight:                 # what was shown once
     uint32_t tenant
 
 
+@final
 cdef class Twins:
     cdef Sight* sights
     cdef uint64_t secret

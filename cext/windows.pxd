@@ -1,4 +1,5 @@
 """Packets on their way to other processes."""
+from cython cimport final
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -48,6 +49,7 @@ cdef class Memory:
     cdef void turn(self) noexcept nogil
 
 
+@final
 cdef class Divider(Memory):
     cdef Intake intake
     cdef uint32_t frames           # read into the window in hand
@@ -62,6 +64,7 @@ cdef class Divider(Memory):
     cdef void mark(self, Time now) noexcept nogil
 
 
+@final
 cdef class Share(Memory):
     cdef uint32_t share
     cdef uint32_t marks            # batches taken of the window in hand

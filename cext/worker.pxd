@@ -1,4 +1,5 @@
 """The loop; the only room that sees all others."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.accounts cimport Accounts
@@ -17,6 +18,7 @@ from cext.types cimport Time
 from cext.writer cimport Writer
 
 
+@final
 cdef class Worker:
     cdef readonly Decap decap
     cdef readonly Writer writer

@@ -1,4 +1,5 @@
 """Records → encoded bytes, by kind, with the identity of their flow in front."""
+from cython cimport final
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.buffer cimport Buffer
@@ -30,6 +31,7 @@ cdef struct Cached:                # the identity of a flow, as encoded
     uint8_t bytes[CACHED_SIZE]
 
 
+@final
 cdef class Writer(Sink):
     cdef Decap decap
     cdef bint msgpack

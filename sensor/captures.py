@@ -4,20 +4,15 @@ A plain file is mapped; gzip, zstd, xz and what comes from a pipe is read in chu
 never the name.
 """
 import glob
-import gzip
 import io
 import logging
-import lzma
 import mmap
 import os
 import stat
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
-
-import zstandard
 
 from cext.pcap import Capture
 from sensor.errors import CaptureError
@@ -32,14 +27,17 @@ READ = "pcap and pcapng are read, plain, gzip, zstd or xz"
 
 
 def open_gzip(file: BinaryIO) -> BinaryIO:
+    import gzip
     return cast(BinaryIO, gzip.GzipFile(fileobj=file))
 
 
 def open_xz(file: BinaryIO) -> BinaryIO:
+    import lzma
     return cast(BinaryIO, lzma.LZMAFile(file))
 
 
 def open_zstd(file: BinaryIO) -> BinaryIO:
+    import zstandard
     return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
 
 
@@ -48,7 +46,15 @@ DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\x28\xb5\x2f\xfd": open_zstd,
     b"\xfd7zXZ\x00": open_xz,
 }
-BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+def broken() -> tuple[type[Exception], ...]:
+    """What a file that breaks off, or is damaged, raises; for an ``except``, which asks only when something was."""
+    import lzma
+    import zlib
+
+    import zstandard
+    return (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
 def find(patterns: list[str]) -> list[str]:
@@ -84,7 +90,7 @@ def looks_like_capture(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return unpacked(file).read(4) in CAPTURE_MAGICS
-    except BROKEN:
+    except broken():
         return False
 
 
@@ -160,7 +166,7 @@ class Source:
             return
         try:
             chunk = read_some(self.stream, CHUNK)
-        except BROKEN as error:
+        except broken() as error:
             LOG.warning("%s: breaks off after %d bytes: %s", self.name, self.capture.offset, error)
             chunk = b""
         if chunk:

@@ -1,23 +1,19 @@
 """The command line.  Records go to standard output, words to standard error."""
 import contextlib
-import json
 import signal
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensor import captures, log
-from sensor.config import settled
-from sensor.engine import Replay
+from sensor import __version__
 from sensor.errors import SensorError, UnknownName, UsageError
 from sensor.options import LIVE, RECORDS, Workers, options, options_from
 
+# what only some commands need is imported by them: --version and --help shall not wait for the engine
 if TYPE_CHECKING:
-    from sensor.parallel import ParallelReplay
+    from sensor.engine import Replay
 
 EXAMPLES = """
 \b
@@ -70,6 +66,7 @@ class Moment(click.ParamType[int]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from datetime import UTC, datetime
         try:
             return round(float(value) * 1_000_000) * 1000
         except ValueError:
@@ -95,7 +92,7 @@ class DecodeAs(click.ParamType[tuple[str, str]]):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLES)
-@click.version_option(package_name="cloudmri", prog_name="cloudmri")
+@click.version_option(__version__, prog_name="cloudmri")
 def cloudmri() -> None:
     """A full-packet sensor for cloud workloads: mirrored traffic in, Zeek-like records out."""
 
@@ -118,6 +115,8 @@ def replay(ctx: click.Context, /, debug: bool, **_: Any) -> None:
     FILE is a pcap or pcapng file (plain, gzip, zstd or xz), a directory of them, a glob, or - for standard input.
     Several are read in the order of their packets' times.
     """
+    from sensor import log
+    from sensor.config import settled
     with told(debug):
         said = settled(ctx)
         log.start(said.pop("log_level"))
@@ -128,6 +127,7 @@ def replay(ctx: click.Context, /, debug: bool, **_: Any) -> None:
 def replayed(*, files: tuple[str, ...], output: str, explain: int | None, workers: int, quiet: bool,
              **said: Any) -> int:
     """The replay; its exit code."""
+    from sensor import captures
     options = options_from(output=output, **said)
     names = captures.find(list(files))
     if explain is not None:
@@ -135,6 +135,7 @@ def replayed(*, files: tuple[str, ...], output: str, explain: int | None, worker
         click.echo(explain_packet(names, explain, options))
         return 0
     if workers == 1:
+        from sensor.engine import Replay
         return run(Replay(names, options), output, quiet)
     from sensor.parallel import ParallelReplay
     return run(ParallelReplay(names, options, workers, output), output, quiet)
@@ -149,6 +150,8 @@ def live(ctx: click.Context, /, debug: bool, **_: Any) -> None:
     SIGHUP reads --config and the tenant map again and opens the files of --output anew; SIGUSR1 writes a stats record
     of each worker.
     """
+    from sensor import log
+    from sensor.config import settled
     from sensor.live.supervisor import Supervisor
 
     def listen() -> dict[str, Any]:
@@ -183,7 +186,7 @@ def check(file: str | None, interface: str | None, example: bool) -> None:
     with told(exit_code=2):
         from sensor.live.machine import look
         from sensor.live.wishes import try_out, wishes_from
-        said = settled(live.make_context("live", ["--config", file] if file else []))
+        said = config.settled(live.make_context("live", ["--config", file] if file else []))
         wishes, options = wishes_from(**said)
         try_out(wishes, options)
         if file:
@@ -202,8 +205,10 @@ def refuse_terminal(form: str, output: str) -> None:
         raise UsageError("msgpack is not for a terminal: use --output DIR, or send it to a file or program")
 
 
-def run(work: "Replay | ParallelReplay", output: str, quiet: bool) -> int:
+def run(work: "Replay", output: str, quiet: bool) -> int:
     """Drives a replay into its sink.  The exit code: 0, 1 where a file could not be used, 130 after Ctrl-C."""
+    from pathlib import Path
+
     from sensor.sinks import DirectorySink, Sink, StreamSink
     from sensor.summary import summary
     refuse_terminal(work.options.format, output)
@@ -217,7 +222,7 @@ def run(work: "Replay | ParallelReplay", output: str, quiet: bool) -> int:
     return INTERRUPTED if work.stopped else 1 if work.refused else 0
 
 
-def interrupt(work: "Replay | ParallelReplay") -> None:
+def interrupt(work: "Replay") -> None:
     """The first Ctrl-C ends the reading; what is known is written.  The second ends the program."""
     if work.stopped:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -226,8 +231,9 @@ def interrupt(work: "Replay | ParallelReplay") -> None:
 
 
 @contextlib.contextmanager
-def progress(work: "Replay | ParallelReplay", quiet: bool) -> Iterator[None]:
+def progress(work: "Replay", quiet: bool) -> Iterator[None]:
     """A bar on a terminal for files whose size is known; nothing elsewhere."""
+    from pathlib import Path
     sizes = {name: Path(name).stat().st_size for name in work.names if name != "-"}
     if quiet or not sys.stderr.isatty() or sum(sizes.values()) < 1 << 26:
         yield
@@ -252,6 +258,8 @@ def progress(work: "Replay | ParallelReplay", quiet: bool) -> Iterator[None]:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def protocols(as_json: bool) -> None:
     """List the protocols that are recognised, by content and on any port."""
+    import json
+
     from sensor.protocols import protocols as known
     if as_json:
         click.echo(json.dumps(known(), indent=2))
@@ -278,6 +286,8 @@ def verify(file: str, only: str | None, decode_as: tuple[tuple[str, str], ...],
     they agree on everything, 1 when not, 2 when they could not be compared.  tshark shows some hundred packets a
     second in this way: cut a large capture first (tcpdump -r LARGE -w SMALL host 10.0.3.7).
     """
+    import json
+
     from sensor.verify import verify as ask
     with told(debug, 2):
         found, count = ask(file, set(only.split(",")) if only else None, dict(decode_as))
@@ -297,6 +307,8 @@ def verify(file: str, only: str | None, decode_as: tuple[tuple[str, str], ...],
 @click.option("--markdown", "form", flag_value="markdown", help="The manual.")
 def schema(kind: str | None, form: str | None) -> None:
     """Show what records say: of one KIND, or of all."""
+    import json
+
     from sensor import schema as render
     from sensor.protocols import schemas
     known = schemas()

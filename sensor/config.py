@@ -3,8 +3,6 @@
 What the command line says comes before what the file says, and that before the default.
 """
 import re
-import textwrap
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +45,7 @@ def settled(ctx: click.Context) -> dict[str, Any]:
 
 def read(path: Path) -> dict[str, Any]:
     """What a file says, by the name of the option.  Raises ConfigError."""
+    import tomllib
     try:
         text = path.read_text()
         said = tomllib.loads(text)
@@ -123,6 +122,7 @@ def line_of(text: str, section: str, name: str) -> int:
 
 def example() -> str:
     """A file with every key, what it means, and its default; those that have none are commented out."""
+    import textwrap
     lines, section = [HEAD], ""
     for key, option in sorted(settings().items(), key=lambda pair: pair[0].partition(".")[0]):
         here, _, name = key.partition(".")

@@ -10,13 +10,13 @@ import msgpack
 import msgspec
 
 from cext.decap import Decap
+from cext.filter import Filter
 from cext.told import Told
 from cext.worker import Worker
 from cext.writer import Writer
 from sensor import captures
 from sensor.errors import CaptureError, UsageError
 from sensor.networks import PRIVATE, SERVER_TCP, SERVER_UDP, local_test
-from sensor.pcap_filter import compile_filter
 from sensor.protocols import check_kinds
 from sensor.tenants import Tenants
 
@@ -84,8 +84,14 @@ def of_writer(options: Options, tenants: Tenants) -> dict[str, Any]:
 
 
 def of_worker(options: Options) -> dict[str, Any]:
-    return {"filter": compile_filter(options.filter) if options.filter else None,
-            "omit_twins": options.twins == "omit"}
+    return {"filter": filter_of(options), "omit_twins": options.twins == "omit"}
+
+
+def filter_of(options: Options) -> Filter | None:
+    if not options.filter:
+        return None
+    from sensor.pcap_filter import compile_filter  # looks for libpcap, which few need
+    return compile_filter(options.filter)
 
 
 class Totals(NamedTuple):

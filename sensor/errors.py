@@ -11,7 +11,6 @@
 
 Each says in one sentence what was expected and what to try.  Nothing that comes from the wire raises.
 """
-import difflib
 from collections.abc import Iterable
 
 
@@ -51,6 +50,7 @@ class UnknownName(UsageError):
     """A name that does not exist, with the nearest that does."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        import difflib
         names = sorted(known)
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"

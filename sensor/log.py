@@ -3,7 +3,6 @@ import logging
 import sys
 import time
 
-LEVELS = ("debug", "info", "warning", "error")
 BURST, PERIOD = 20, 60.0           # messages of one kind, and seconds
 
 

@@ -5,14 +5,14 @@ An option is declared once: its words, its key, its kind, its default and what i
 import math
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensor import log
-from sensor.engine import Options
-from sensor.networks import PRIVATE, parse_networks
+if TYPE_CHECKING:
+    from sensor.engine import Options
 
+LEVELS = ("debug", "info", "warning", "error")
 MOST_WORKERS = 64
 DAY = 86400                        # seconds
 
@@ -106,7 +106,7 @@ RECORDS = (
             help="Of a flow that another tenant's session shows first: mark all its records, or write conn only."),
     setting("limits.max_flows", "--max-flows", default=1 << 20, show_default=True,
             type=click.IntRange(1, 1 << 26), help="Flows tracked at a time."),
-    setting("log.level", "--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True,
+    setting("log.level", "--log-level", type=click.Choice(LEVELS), default="info", show_default=True,
             help="What is said on standard error."),
     click.option("--debug", is_flag=True, help="Show tracebacks."),
 )
@@ -163,8 +163,10 @@ def settings() -> dict[str, Setting]:
 
 def options_from(*, output: str, local_nets: tuple[str, ...], tunnels: bool, exclude: tuple[str, ...],
                  filter: str | None, only: tuple[str, ...] | None, begin: int | None = None, end: int | None = None,
-                 **said: Any) -> Options:
+                 **said: Any) -> "Options":
     """What is wished of the records.  Raises UsageError for a network that is none."""
+    from sensor.engine import Options
+    from sensor.networks import PRIVATE, parse_networks
     networks = [f"net {network}" for network in parse_networks(exclude)]
     return Options(filter=without(filter, networks), only=frozenset(only) if only else None, by_kind=output != "-",
                    local_nets=local_nets or PRIVATE, open_tunnels=tunnels, begin=begin, end=end, **said)

@@ -201,3 +201,11 @@ def test_an_interim_below_nothing_is_refused() -> None:
     done = sensor("replay", "-", "--conn-interim", "-1")
     assert done.returncode == 2
     assert b"--conn-interim" in done.stderr
+
+
+def test_what_needs_no_engine_does_not_wait_for_it() -> None:
+    """--version and --help import click and the options, nothing else of ours."""
+    asked = (
+        "import sys, sensor.cli; print([m for m in sys.modules if m.split('.')[0] in ('cext', 'parsers', 'msgspec')])"
+    )
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True).stdout.strip() == b"[]"
