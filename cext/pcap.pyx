@@ -4,11 +4,12 @@ pcap in both byte orders and both resolutions; pcapng with several sections and 
 enhanced, simple and the old packet blocks; other blocks are passed over (draft-ietf-opsawg-pcap,
 draft-ietf-opsawg-pcapng).  The bytes are either mapped whole, or fed chunk by chunk.
 """
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
-from cext.buffer cimport append, reserve
+from cext.buffer cimport reserve
 from cext.types cimport SECOND
 from cext.wire cimport be16, be32, be64, le16, le32
 
@@ -52,22 +53,31 @@ cdef class Capture(FrameSource):
         free(self.interfaces)
         free(self.own.p)
 
-    def feed(self, const unsigned char[:] chunk):
-        """Adds bytes behind those that are not read yet.  Frames given out before are void from here on."""
+    def room(self, size_t n):
+        """A view of ``n`` bytes to write to, behind those that are not read yet; then say ``fed``.  Frames given out
+        before are void from here on."""
         cdef size_t left = self.size - self.at
-        cdef size_t n = chunk.shape[0]
         if self.at:
             memmove(self.own.p, self.own.p + self.at, left)
             self.dropped += self.at
             self.own.n = left
             self.at = 0
-        if n:
-            if not reserve(&self.own, n):
-                raise MemoryError("capture buffer")
-            append(&self.own, &chunk[0], n)
-        self.base, self.size = self.own.p, self.own.n
+        if not reserve(&self.own, n):
+            raise MemoryError("capture buffer")
+        self.base, self.size = self.own.p, left
+        return PyMemoryView_FromMemory(<char*>self.own.p + left, n, PyBUF_WRITE)
+
+    def fed(self, size_t n):
+        """So many bytes were written to the room."""
+        self.own.n += n
+        self.size = self.own.n
         if self.state == HUNGRY:
             self.state = READING
+
+    def feed(self, chunk):
+        """Adds bytes behind those that are not read yet."""
+        self.room(len(chunk))[:] = chunk
+        self.fed(len(chunk))
 
     def end(self):
         """No more bytes will be fed."""

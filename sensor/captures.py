@@ -1,7 +1,7 @@
 """Files, directories, globs and standard input → captures in the order of time.
 
-A plain file is mapped; gzip, zstd, xz and what comes from a pipe is read in chunks.  The content tells which is which,
-never the name.
+Bytes are read in chunks that fit a near cache, right to where frames are taken from; gzip, zstd and xz are unpacked.
+The content tells which is which, never the name.  Where several processes read one file, it is mapped instead.
 """
 import glob
 import io
@@ -9,7 +9,6 @@ import logging
 import mmap
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -88,29 +87,26 @@ def files_below(path: str) -> list[str]:
 def looks_like_capture(path: Path) -> bool:
     """True when the first bytes, unpacked, are those of a capture."""
     try:
-        with path.open("rb") as file:
-            return unpacked(file).read(4) in CAPTURE_MAGICS
+        with path.open("rb", buffering=0) as file:
+            return unpacked(cast(BinaryIO, file)).read(4) in CAPTURE_MAGICS
     except broken():
         return False
 
 
 def unpacked(file: BinaryIO) -> BinaryIO:
-    """A file object that gives the plain bytes."""
-    magic = file.read(LONGEST_MAGIC)
-    whole = rejoined(magic, file)
+    """A file object that gives the plain bytes of an unbuffered one."""
+    magic = b""
+    while len(magic) < LONGEST_MAGIC and (more := file.read(LONGEST_MAGIC - len(magic))):
+        magic += more              # a pipe may give one byte at a time
+    whole = Rejoined(magic, file)
     for start, opener in DECOMPRESSORS.items():
         if magic.startswith(start):
-            return opener(whole)
-    return whole
-
-
-def rejoined(start: bytes, file: BinaryIO) -> BinaryIO:
-    """The file as it was before ``start`` was read from it; pipes cannot seek."""
-    return cast(BinaryIO, io.BufferedReader(Rejoined(start, file), CHUNK))
+            return opener(cast(BinaryIO, io.BufferedReader(whole, CHUNK)))
+    return cast(BinaryIO, whole)
 
 
 class Rejoined(io.RawIOBase):
-    """Some bytes, and then a file."""
+    """A file as it was before ``start`` was read from it; pipes cannot seek."""
 
     def __init__(self, start: bytes, file: BinaryIO) -> None:
         self.start, self.file = start, file
@@ -119,43 +115,45 @@ class Rejoined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self.start[: len(buffer)] or read_some(self.file, len(buffer))
-        self.start = self.start[len(buffer):]
+        if not self.start:
+            return read_into(self.file, buffer)
+        data, self.start = self.start[: len(buffer)], self.start[len(buffer):]
         buffer[: len(data)] = data
         return len(data)
 
 
-def read_some(file: BinaryIO, most: int) -> bytes:
-    """What is there, without waiting for ``most`` bytes; empty at the end."""
-    read1 = getattr(file, "read1", None)
-    return cast(bytes, read1(most) if read1 else file.read(most))
+def read_into(file: BinaryIO, room: memoryview) -> int:
+    """Reads what is there, without waiting for all that there is room for; how much, 0 at the end."""
+    read: Callable[[memoryview], int] = getattr(file, "readinto1", None) or getattr(file, "readinto")  # noqa: B009
+    return read(room)
 
 
 class Source:
     """One capture that is being read."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.size = name, 0
+    def __init__(self, name: str, mapped: bool = False) -> None:
+        self.name, self.mapped = name, mapped
         self.stream: BinaryIO | None = None
         try:
-            file = sys.stdin.buffer if name == "-" else open(name, "rb")  # noqa: SIM115 — closed by close()
-            self.file = file
-            self.start(file)
+            file = open(0 if name == "-" else name, "rb", buffering=0, closefd=name != "-")  # noqa: SIM115
+            self.file = cast(BinaryIO, file)
+            self.start(self.file)
         except OSError as error:
             raise CaptureError(f"{name}: {error.strerror or error}") from None
 
     def start(self, file: BinaryIO) -> None:
-        """Maps a plain file; anything else becomes a stream of chunks."""
+        """A plain file is read as it is, or mapped; anything else is a stream that may have to be unpacked."""
         about = os.fstat(file.fileno())
         if stat.S_ISDIR(about.st_mode):
             raise CaptureError(f"{self.name}: is a directory")
         if stat.S_ISREG(about.st_mode) and about.st_size and self.name != "-":
             magic = os.pread(file.fileno(), LONGEST_MAGIC, 0)
             if not any(magic.startswith(start) for start in DECOMPRESSORS):
-                self.size = about.st_size
-                self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                self.map.madvise(mmap.MADV_SEQUENTIAL)
-                self.capture = Capture(self.map)
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                if self.mapped:
+                    self.capture = Capture(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                else:
+                    self.capture, self.stream = Capture(), file
                 return
         self.capture = Capture()
         self.stream = unpacked(file)
@@ -165,12 +163,12 @@ class Source:
         if self.stream is None:
             return
         try:
-            chunk = read_some(self.stream, CHUNK)
+            n = read_into(self.stream, self.capture.room(CHUNK))
         except broken() as error:
             LOG.warning("%s: breaks off after %d bytes: %s", self.name, self.capture.offset, error)
-            chunk = b""
-        if chunk:
-            self.capture.feed(chunk)
+            n = 0
+        if n:
+            self.capture.fed(n)
         else:
             self.capture.end()
 
@@ -200,27 +198,27 @@ class Source:
         return self.capture.status != "no capture"
 
     def close(self) -> None:
-        if self.file is not sys.stdin.buffer:
-            self.file.close()
+        self.file.close()
 
 
 def not_a_capture(name: str) -> str:
     return f"{name}: is no capture; {READ}"
 
 
-def in_order(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[Source, int]]:
+def in_order(names: list[str], refuse: Callable[[str], None], mapped: bool = False) -> Iterator[tuple[Source, int]]:
     """Pairs of (source, time): read the source up to that time, then ask for the next pair.
 
     Files are merged by the time of their packets.  A file is open only while its packets are due, so thousands of
-    rotated files cost two at a time.  ``refuse`` is told of files that cannot be read; the others go on.
+    rotated files cost two at a time.  ``refuse`` is told of files that cannot be read; the others go on.  ``mapped``:
+    plain files are mapped.
     """
-    waiting = sorted(first_times(names, refuse), reverse=True)
+    waiting = sorted(first_times(names, refuse, mapped), reverse=True)
     running: list[tuple[int, int, Source]] = []
     while waiting or running:
         soonest = min(running)[0] if running else FOREVER
         while waiting and waiting[-1][0] <= soonest:
             time, order, source = waiting.pop()
-            running.append((time, order, source if isinstance(source, Source) else Source(source)))
+            running.append((time, order, source if isinstance(source, Source) else Source(source, mapped)))
             soonest = min(soonest, time)
         entry = min(running)
         running.remove(entry)
@@ -234,11 +232,12 @@ def in_order(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[
             running.append((time_left, entry[1], source))
 
 
-def first_times(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[int, int, "Source | str"]]:
+def first_times(names: list[str], refuse: Callable[[str], None],
+                mapped: bool) -> Iterator[tuple[int, int, "Source | str"]]:
     """Time of the first packet, place in the list, and the file: by name, or open where it cannot be opened twice."""
     for order, name in enumerate(names):
         try:
-            source = Source(name)
+            source = Source(name, mapped)
         except CaptureError as error:
             refuse(str(error))
             continue

@@ -70,6 +70,8 @@ class ParallelReplay(Replay):
     """A replay whose workers are processes, which begin at once.  They write to the output themselves, in turns; what
     is left to its iteration are certificates and the stats record."""
 
+    mapped = True                  # so that bytes need not be handed over
+
     def __init__(self, names: list[str], options: Options, shares: int, output: str) -> None:
         # the records of each process come apart by kind, for those of certificates are looked at
         super().__init__(names, msgspec.structs.replace(options, by_kind=True))
