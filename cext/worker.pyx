@@ -152,15 +152,16 @@ cdef class Worker:
                     source.give_back()
         return self.unread - before
 
-    def finish_all(self):
-        """Ends all flows: the run is over."""
-        cdef Flow* f
+    def finish_flows(self):
+        """Ends open flows: the run is over.  True when there may be more, and output is to be taken first."""
+        cdef Flow* f = NULL
         with nogil:
-            while True:
+            while self.writer.pending < DRAIN:
                 f = self.flows.any()
                 if f == NULL:
                     break
                 self.finish(f, SHUTDOWN)
+        return f != NULL
 
     def log_stats(self, Time now=0, worker=None):
         """Writes a stats record, of the packets' time or a later one; live with the worker's number, and with records

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from cext.buffer cimport Buffer
 from cext.decap cimport Decap
 from cext.flow cimport Flow
+from cext.networks cimport Networks
 from cext.parser cimport Conn, Sink
 from cext.record cimport Layout, Record
 from cext.told cimport Told
@@ -48,8 +49,7 @@ cdef class Writer(Sink):
     cdef uint64_t asked            # questions put to Python
     cdef dict tenant_names
     cdef bint names_tenants
-    cdef object local_test         # callable(16 bytes) → bool
-    cdef dict local                # answers that it gave
+    cdef Networks local
     cdef Told told                 # certificates and the like
     cdef dict weirds               # name → how often
     cdef object answers            # kind → callable(bytes) → bytes

@@ -1,6 +1,7 @@
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from cext.decap import Decap
+from cext.networks import Networks
 from cext.record import FieldDoc
 from cext.told import Told
 
@@ -18,7 +19,7 @@ class Writer:
         only: Collection[str] | None = None,
         seed: int = 0,
         tenant_names: dict[int, tuple[bytes, bytes, bytes]] | None = None,
-        is_local: Callable[[bytes], bool] | None = None,
+        local: Networks | None = None,
         sql_shapes: bool = False,
         http_headers: bool = False,
         http_sha256: bool = False,

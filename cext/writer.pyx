@@ -65,8 +65,6 @@ import hashlib
 
 cdef const char* HEX = "0123456789abcdef"
 cdef const char* BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-cdef enum:
-    MOST_LOCAL = 65536             # addresses whose answer is kept
 
 
 def base64_decoded(data):
@@ -97,15 +95,15 @@ cdef class Writer(Sink):
             raise MemoryError("identity cache")
 
     def __init__(self, Decap decap, *, str format="json", bint secrets=False, bint by_kind=False, only=None, int seed=0,
-                 tenant_names=None, is_local=None, bint sql_shapes=False, bint http_headers=False,
+                 tenant_names=None, Networks local=None, bint sql_shapes=False, bint http_headers=False,
                  bint http_sha256=False, Told told=None):
         """``only``: names of the kinds to write, None for all.  ``tenant_names``: tenant number → (name, account, VPC)
-        as bytes; it may grow.  ``is_local`` is asked once for an address: 16 bytes → bool.  ``sql_shapes``: no literal
-        of SQL is written.  ``http_headers``: headers with their values; ``http_sha256``: hashes of bodies.  ``told``:
-        what several writers have told, one for all."""
+        as bytes; it may grow.  ``local``: the local networks.  ``sql_shapes``: no literal of SQL is written.
+        ``http_headers``: headers with their values; ``http_sha256``: hashes of bodies.  ``told``: what several writers
+        have told, one for all."""
         cdef bytes key = hashlib.sha256(b"cloudmri uid %d" % seed).digest()
         self.decap, self.weirds, self.answers = decap, {}, ANSWERS
-        self.local_test, self.local = is_local, {}
+        self.local = Networks() if local is None else local
         self.told = Told() if told is None else told
         memcpy(self.seed, <const char*>key, 16)
         self.change(format=format, secrets=secrets, by_kind=by_kind, only=only, tenant_names=tenant_names,
@@ -152,14 +150,8 @@ cdef class Writer(Sink):
     cdef bint is_news(self, const uint8_t* key, uint32_t n, Time ts) noexcept nogil:
         return self.told.is_news(key, n, ts)
 
-    cdef bint is_local(self, const uint8_t* addr) noexcept with gil:
-        cdef bytes key = (<const char*>addr)[:16]
-        answer = self.local.get(key)
-        if answer is None:
-            answer = self.local_test is not None and bool(self.local_test(key))
-            if len(self.local) < MOST_LOCAL:
-                self.local[key] = answer
-        return answer
+    cdef bint is_local(self, const uint8_t* addr) noexcept nogil:
+        return self.local.contain(addr)
 
     # ---- encoding --------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from cext.worker import Worker
 from cext.writer import Writer
 from sensor import captures
 from sensor.errors import CaptureError, UsageError
-from sensor.networks import PRIVATE, SERVER_TCP, SERVER_UDP, local_test
+from sensor.networks import PRIVATE, SERVER_TCP, SERVER_UDP, local
 from sensor.protocols import check_kinds
 from sensor.tenants import Tenants
 
@@ -59,7 +59,7 @@ def build(options: Options, told: Told | None = None) -> Worker:
     tenants = Tenants(options.tenant)
     decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
                   max_depth=options.max_depth, open_tunnels=options.open_tunnels)
-    writer = Writer(decap, seed=options.seed, is_local=local_test(options.local_nets), told=told,
+    writer = Writer(decap, seed=options.seed, local=local(options.local_nets), told=told,
                     **of_writer(options, tenants))
     return Worker(decap, writer, begin=options.begin, end=options.end, server_ports=(SERVER_TCP, SERVER_UDP),
                   most_flows=options.max_flows, reorder_window=options.reorder_window, interim=options.conn_interim,
@@ -131,7 +131,8 @@ class Replay:
     def flows(self) -> Iterator[Chunk]:
         """All records but the last, of stats."""
         yield from self.sources()
-        self.worker.finish_all()
+        while self.worker.finish_flows():
+            yield from self.writer.drain()
         yield from self.writer.drain()
 
     def sources(self) -> Iterator[Chunk]:

@@ -1,7 +1,8 @@
 """Which addresses are local, and which ports are servers'."""
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+from cext.networks import Networks
 from sensor.errors import UsageError
 
 # Zeek's Site::private_address_space: the IANA special-purpose registries' networks that are not globally reachable.
@@ -40,12 +41,13 @@ def address(packed: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return full.ipv4_mapped or full
 
 
-def local_test(networks: Iterable[str] = PRIVATE) -> Callable[[bytes], bool]:
-    """A function that tells whether 16 bytes of address are in one of the networks."""
-    parsed = parse_networks(networks)
+def local(networks: Iterable[str] = PRIVATE) -> Networks:
+    """The networks as the fast path looks at them."""
+    return Networks([(mapped(net.network_address), mapped(net.netmask, b"\xff")) for net in parse_networks(networks)])
 
-    def is_local(packed: bytes) -> bool:
-        found = address(packed)
-        return any(found.version == net.version and found in net for net in parsed)
 
-    return is_local
+def mapped(addr: ipaddress.IPv4Address | ipaddress.IPv6Address, above: bytes = b"\0") -> bytes:
+    """An address as 16 bytes; above one of IPv4 stands what maps it, or all ones of its mask."""
+    if addr.version == 6:
+        return addr.packed
+    return above * 10 + b"\xff\xff" + addr.packed

@@ -260,7 +260,8 @@ def work(replay: ParallelReplay, share: Share, orders: socket.socket, answers: i
                 replay.worker.take_window(share)
                 emit(replay, out)
                 send(out, None)
-            replay.worker.finish_all()
+            while replay.worker.finish_flows():
+                emit(replay, out)
             emit(replay, out)
             send(out, Totals(replay.worker.counters(), *replay.writer.counters())._asdict())
         code = 0

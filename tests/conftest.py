@@ -17,7 +17,7 @@ from cext.pcap import Capture
 from cext.worker import Worker
 from cext.writer import Writer
 from sensor import protocols
-from sensor.networks import SERVER_TCP, SERVER_UDP, local_test
+from sensor.networks import SERVER_TCP, SERVER_UDP, local
 from sensor.tenants import Tenants
 from tests.builders import Timed, Turns, pcap
 
@@ -72,7 +72,7 @@ class Run:
             http_sha256=http_sha256,
             only=only,
             tenant_names=tenants.names,
-            is_local=local_test(),
+            local=local(),
         )
         self.worker = Worker(opened, self.writer, server_ports=(SERVER_TCP, SERVER_UDP), protocols=protocols, **worker)
         self.capture = Capture()
@@ -83,7 +83,8 @@ class Run:
         self.capture.end()
         self.read()
         self.open_memory = self.worker.memory()
-        self.worker.finish_all()
+        while self.worker.finish_flows():
+            self.take()
         self.take()
 
     def read(self) -> None:

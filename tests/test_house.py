@@ -40,7 +40,8 @@ ROOMS = {
     "to_msgpack": "buffer record text types wire",
     "parser": "buffer cursor flow record types",
     "dispatch": "buffer cursor flow packet parser stream types wire",
-    "writer": "buffer decap flow packet parser record text to_json to_msgpack told types wire",
+    "networks": "types",
+    "writer": "buffer decap flow networks packet parser record text to_json to_msgpack told types wire",
     "sessions": "decap packet record types writer",
     "conn": "flow packet parser record tcp text types writer",
     "filter": "packet",
@@ -81,7 +82,7 @@ def test_cython_rooms_visit_only_those_nearer_to_the_bytes(path: Path) -> None:
 @pytest.mark.parametrize("path", PYTHON, ids=name)
 def test_the_house_keeper_visits_the_front_rooms_only(path: Path) -> None:
     open_doors = {"decap", "explain", "filter", "parser", "record", "worker", "writer"}
-    open_doors |= {"accounts", "intake", "ledger", "pcap", "receiver", "ring", "source", "told", "windows"}
+    open_doors |= {"accounts", "intake", "ledger", "networks", "pcap", "receiver", "ring", "source", "told", "windows"}
     for module in visits(path):
         if module.startswith("cext."):
             assert module.removeprefix("cext.") in open_doors, module

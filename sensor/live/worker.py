@@ -144,8 +144,9 @@ class LiveWorker:
 
     def end(self) -> int:
         """Flows are closed, records written, counters booked."""
-        self.worker.finish_all()
-        self.write_stats(last=True)    # all open flows at once may be more than otherwise waits
+        while self.worker.finish_flows():
+            self.emit(last=True)       # all open flows at once may be more than otherwise waits
+        self.write_stats(last=True)
         self.worker.settle()
         if not self.outlet.close(self.grace_seconds):
             LOG.error("the output did not take the last records within %g seconds", self.grace_seconds)
