@@ -154,13 +154,11 @@ cdef class Worker:
 
     def finish_flows(self):
         """Ends open flows: the run is over.  True when there may be more, and output is to be taken first."""
-        cdef Flow* f = NULL
+        cdef Flow* f = self.flows.any()
         with nogil:
-            while self.writer.pending < DRAIN:
-                f = self.flows.any()
-                if f == NULL:
-                    break
+            while f != NULL and self.writer.pending < DRAIN:
                 self.finish(f, SHUTDOWN)
+                f = self.flows.any()
         return f != NULL
 
     def log_stats(self, Time now=0, worker=None):

@@ -289,3 +289,14 @@ def test_link_addresses_and_tags_are_those_of_the_inner_frame() -> None:
     for frames in (tagged, [(time, vxlan(frame)) for time, frame in tagged]):
         got = run(frames).one("conn")
         assert (got["vlan"], got["inner_vlan"]) == (100, 7)
+
+
+def test_all_flows_end_however_many_records_that_makes() -> None:
+    """They are taken piece by piece; the first piece is full before the last flow has ended."""
+    frames = [
+        (START + i * 1e-5, ethernet(ip(f"10.{i % 9}.1.{i % 250}", "10.99.0.1", 17, udp(1000 + i, 9, b"x"))))
+        for i in range(3000)
+    ]
+    got = Run(pcap(frames))
+    assert len(got.of("conn")) == 3000 and len(got.output) > 1 << 19
+    assert got.worker.memory()["flows"] == 0
