@@ -18,6 +18,7 @@ from sensor.plugin import Parser
 
 LOG = logging.getLogger("cloudmri.protocols")
 GROUP = "sensor.parsers"
+LATE = ("difflib", "hpack", "sensor.config", "sensor.pcap_filter", "tomllib")
 
 
 @cache
@@ -47,11 +48,12 @@ def announced() -> list[Any]:
 
 
 def import_all() -> None:
-    """Imports also what a parser imports when it is needed first: later the files may not be readable."""
+    """Imports also what is imported when it is needed first: later the files may not be readable."""
     load()
     for module in pkgutil.iter_modules([f"{path}/shared" for path in parsers.__path__]):
         importlib.import_module(f"parsers.shared.{module.name}")
-    importlib.import_module("hpack")
+    for name in LATE:
+        importlib.import_module(name)
 
 
 def protocols() -> list[dict[str, Any]]:
