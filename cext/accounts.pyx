@@ -3,7 +3,7 @@
 A counter is a field of the room whose it is; here stands its address.  Live, all that was counted up to the end of a
 block is booked together; of a replay, nothing is booked.
 """
-from cext.decap import DROP_NAMES
+from cext.layers import DROP_NAMES
 from cext.ledger cimport Page
 from cext.record cimport Record, Schema, clear, put_number
 

@@ -3,41 +3,19 @@ from cython cimport final
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.fragments cimport Fragments
+from cext.layers cimport DROPS, MOST_PORTS, Drop, Layer, Walk
 from cext.packet cimport Envelope, Frame, Packet
 from cext.types cimport Addr
 from cext.wire cimport be64, mix64
 
-cdef enum Drop:                    # why a packet did not become a flow's; one counter each, names in decap.pyx
-    UNKNOWN_LINK, TRUNCATED_LINK, NOT_IP, TRUNCATED_IP, BAD_IP, TRUNCATED_TRANSPORT, BAD_TRANSPORT
-    TRUNCATED_TUNNEL, BAD_TUNNEL, TOO_DEEP, FRAGMENT_KEPT, FRAGMENT_BAD, FRAGMENT_CUT, ENVELOPES_FULL
-    FILTERED, OUTSIDE_TIME, FLOWS_FULL
-    DROPS                          # how many there are
-
-cdef enum Layer:
-    ETHERNET, PAYLOAD_TYPE, IP, TRANSPORT, VXLAN, GENEVE, GRE, MPLS, PPP, ERSPAN2, ERSPAN3, FINISHED, DROPPED
-
 cdef enum:
     MOST_STEPS = 32                # layers of any kind in one frame
-    MOST_PORTS = 8
     MOST_ENVELOPES = 65536
 
 
 cdef struct Step:                  # for --explain: what the walk met, and where
     Layer layer
     uint32_t offset
-
-
-cdef struct Walk:
-    const uint8_t* p
-    const uint8_t* end
-    Packet* out
-    Envelope* envelope
-    uint32_t ethertype             # of what is at p, when the layer is PAYLOAD_TYPE
-    uint32_t claimed               # bytes from p on by the innermost IP header
-    uint8_t next                   # protocol of what is at p, when the layer is TRANSPORT
-    int depth
-    bint in_mirror                 # the mirror's own envelope may still begin here
-    Drop drop
 
 
 @final

@@ -1,9 +1,6 @@
 from collections.abc import Callable
 from typing import Any
 
-DROP_NAMES: tuple[tuple[str, str], ...]
-LAYER_NAMES: tuple[str, ...]
-
 class Decap:
     def __init__(
         self,

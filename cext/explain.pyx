@@ -10,7 +10,7 @@ from cext.pcap cimport Capture
 from cext.types cimport NEVER
 from cext.worker cimport Worker
 
-from cext.decap import DROP_NAMES, LAYER_NAMES
+from cext.layers import DROP_NAMES, LAYER_NAMES
 
 PARSING = ("undecided", "probing", "parsed", "over")
 END_STATES = ("INACTIVE", "SYN_SENT", "SYN_ACK_SENT", "PARTIAL", "ESTABLISHED", "CLOSED", "RESET")

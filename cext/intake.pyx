@@ -3,7 +3,7 @@
 Here ends what a frame costs whose packet another process takes.
 """
 
-from cext.decap cimport FILTERED, OUTSIDE_TIME
+from cext.layers cimport FILTERED, OUTSIDE_TIME
 from cext.types cimport NEVER, SECOND
 from cext.wire cimport prefetch
 

@@ -4,11 +4,12 @@ Two passes over up to 32 frames: the intake opens and hashes them; then flows, s
 prefetched.  Time comes from the packets, never from the clock, so a file and a live run act alike.
 """
 
-from cext.decap cimport FLOWS_FULL, ends_hash, flow_hash
-from cext.decap import DROP_NAMES
+from cext.decap cimport ends_hash, flow_hash
 from cext.dispatch cimport Load
 from cext.filter cimport Filter
 from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
+from cext.layers cimport FLOWS_FULL
+from cext.layers import DROP_NAMES
 from cext.ledger cimport Ledger
 from cext.packet cimport ACK, BATCH, FIN, IPPROTO_TCP, IPPROTO_UDP, SYN
 from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT

@@ -1,5 +1,5 @@
 """What a run did, in a few lines for people."""
-from cext.decap import DROP_NAMES
+from cext.layers import DROP_NAMES
 from sensor.engine import Totals
 
 NOTES = ("cut_copies", "twin_packets", "gaps", "missed_bytes", "flows_evicted", "reorder_shed", "parsers_shed",

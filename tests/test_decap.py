@@ -14,7 +14,7 @@ from scapy.layers.l2 import ARP, LLC, SNAP
 from scapy.layers.ppp import PPP, PPPoE
 from scapy.layers.vxlan import VXLAN
 
-from tests.builders import START, aws_options, ethernet, fragments, geneve, gwlb, ip, pcap, udp, vxlan
+from tests.builders import MACS, START, aws_options, ethernet, fragments, geneve, gwlb, ip, pcap, tcp, udp, vxlan
 from tests.conftest import Record, Run, run
 
 INNER = IP(src="10.7.0.1", dst="10.7.0.2") / UDP(sport=1111, dport=2222) / Raw(b"payload!")
@@ -235,3 +235,53 @@ def test_random_frames_are_counted_once(frame: bytes, link: int) -> None:
     got = Run(pcap([(START, frame)], link=link))
     dropped = sum(n for name, n in got.counters().items() if name.startswith("drop_"))
     assert dropped + got.counters()["flow_packets"] == 1
+
+
+USUAL = [
+    ethernet(PACKET),
+    ethernet(ip("10.0.0.1", "10.0.0.2", 6, tcp(1, 2, 3, 4, 2, b"x" * 20))) + bytes(6),
+    ethernet(ip("10.0.0.1", "10.0.0.2", 1, b"\x08" + bytes(20))),
+    vxlan(ethernet(ip("10.0.0.1", "10.0.0.2", 6, tcp(1, 2, 3, 4, 24, b"x" * 20)))),
+    vxlan(ethernet(PACKET) + bytes(18)),
+    vxlan(ethernet(PACKET)) + bytes(4),
+    vxlan(ethernet(ip("10.0.0.1", "10.0.0.2", 17, udp(1, 53, b"x" * 20), total=400))),
+    vxlan(vxlan(ethernet(PACKET))),
+    gwlb(ethernet(PACKET)),
+]
+COOKED = struct.pack(">HHH8s", 0, 1, 6, bytes(8))
+
+
+def assert_same_step_by_step(frames: list[bytes]) -> None:
+    """What stands behind an Ethernet header is opened at once where it is usual, behind a cooked one never."""
+    apart = 400  # seconds: each is a flow of its own
+    runs = [
+        Run(pcap([(START + i * apart, head + frame[12:]) for i, frame in enumerate(frames)], link=link))
+        for head, link in ((MACS, 1), (COOKED, 113))
+    ]
+    ours = {"orig_l2_addr", "resp_l2_addr"}  # of a frame without an envelope they are what differs
+    records = [
+        [{k: v for k, v in r.items() if k not in ours or "vantage" in r} for r in one.of("conn")] for one in runs
+    ]
+    assert records[0] == records[1]
+    counters = [{name: n for name, n in one.counters().items() if name != "bytes"} for one in runs]
+    assert counters[0] == counters[1]
+
+
+@pytest.mark.parametrize("frame", USUAL)
+def test_the_usual_stack_at_once_is_the_same_with_any_bit_turned(frame: bytes) -> None:
+    bits = [(at, 1 << bit) for at in range(12, min(len(frame), 92)) for bit in range(8)]
+    assert_same_step_by_step([frame[:at] + bytes([frame[at] ^ bit]) + frame[at + 1 :] for at, bit in bits])
+
+
+@given(
+    frame=st.sampled_from(USUAL),
+    changes=st.lists(st.tuples(st.integers(12, 140), st.integers(0, 255)), max_size=4),
+    cut=st.just(0) | st.integers(0, 120),
+)
+def test_the_usual_stack_at_once_is_the_same_with_any_change(
+    frame: bytes, changes: list[tuple[int, int]], cut: int
+) -> None:
+    changed = bytearray(frame)
+    for at, byte in changes:
+        changed[at % len(changed)] = byte
+    assert_same_step_by_step([bytes(changed[: max(14, len(changed) - cut)])])

@@ -28,7 +28,8 @@ ROOMS = {
     "ring": "packet shared source types",
     "receiver": "ledger packet source types wire",
     "fragments": "types",
-    "decap": "fragments packet types wire",
+    "layers": "packet types wire",
+    "decap": "fragments layers packet types wire",
     "flow": "packet types wire",
     "tcp": "flow packet types",
     "twins": "flow packet types wire",
@@ -45,9 +46,9 @@ ROOMS = {
     "sessions": "decap packet record types writer",
     "conn": "flow packet parser record tcp text types writer",
     "filter": "packet",
-    "intake": "decap filter packet source types wire",
+    "intake": "decap filter layers packet source types wire",
     "windows": "decap intake packet pcap types",
-    "accounts": "decap ledger record source types writer",
+    "accounts": "layers ledger record source types writer",
     "worker": "*",
     "explain": "*",
 }
@@ -81,7 +82,7 @@ def test_cython_rooms_visit_only_those_nearer_to_the_bytes(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PYTHON, ids=name)
 def test_the_house_keeper_visits_the_front_rooms_only(path: Path) -> None:
-    open_doors = {"decap", "explain", "filter", "parser", "record", "worker", "writer"}
+    open_doors = {"decap", "explain", "filter", "layers", "parser", "record", "worker", "writer"}
     open_doors |= {"accounts", "intake", "ledger", "networks", "pcap", "receiver", "ring", "source", "told", "windows"}
     for module in visits(path):
         if module.startswith("cext."):

@@ -1,0 +1,2 @@
+DROP_NAMES: tuple[tuple[str, str], ...]
+LAYER_NAMES: tuple[str, ...]
