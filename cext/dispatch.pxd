@@ -26,6 +26,7 @@ cdef enum Load:                    # what is left out where more comes than can 
 cdef class Dispatch(Taker):
     cdef Sink sink
     cdef uint64_t wanted           # protocols that are asked, one bit each
+    cdef uint64_t patient[2]       # … and those whose flows may be silent for longer than others
     cdef uint64_t carried          # bytes in all carries
     cdef uint64_t most_carried
     cdef uint64_t parsers          # alive

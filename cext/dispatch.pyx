@@ -34,6 +34,9 @@ cdef class Dispatch(Taker):
         for i in range(protocol_count()):
             if wanted is None or protocol(i).name.decode() in wanted:
                 self.wanted |= <uint64_t>1 << <int>i
+            for datagrams in range(2):
+                if protocol(i).idle[<int>datagrams]:
+                    self.patient[<int>datagrams] |= <uint64_t>1 << <int>i
 
     # ---- what is left out while more comes than can be read --------------------------------------------------------
 
@@ -163,8 +166,8 @@ cdef class Dispatch(Taker):
 
     cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil:
         """How long the recognised protocols let the flow be silent; 0: nothing special."""
-        cdef uint64_t most = 0, services = f.begun & ~f.failed
         cdef bint datagrams = f.proto == IPPROTO_UDP
+        cdef uint64_t most = 0, services = f.begun & ~f.failed & self.patient[datagrams]
         while services:
             most = max(most, protocol(lowest_bit(services)).idle[datagrams])
             services &= services - 1

@@ -174,7 +174,10 @@ cdef class FlowTable:
         """Sets when to look at a flow.  It is hung up anew only when that is sooner than its slot comes by."""
         cdef int64_t slot = wake >> WHEEL_SHIFT
         cdef uint32_t at
+        cdef bint later = wake >= f.wake and f.timer_slot != NO_FLOW
         f.wake = wake
+        if later:
+            return
         if slot <= self.wheel_at:
             slot = self.wheel_at + 1
         if slot > self.wheel_at + WHEEL_SLOTS - 1:

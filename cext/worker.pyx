@@ -7,7 +7,7 @@ prefetched.  Time comes from the packets, never from the clock, so a file and a 
 from cext.decap cimport ends_hash, flow_hash
 from cext.dispatch cimport Load
 from cext.filter cimport Filter
-from cext.flow cimport INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
+from cext.flow cimport ESTABLISHED, INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
 from cext.layers cimport FLOWS_FULL
 from cext.layers import DROP_NAMES
 from cext.ledger cimport Ledger
@@ -378,13 +378,14 @@ cdef class Worker:
         if f.proto != IPPROTO_TCP:
             idle = self.dispatch.idle_seconds(f) if f.begun else 0
             return <Time>(idle if idle else DATAGRAM_IDLE) * SECOND
-        if r == INACTIVE and (o == SYN_SENT or o == SYN_ACK_SENT):
-            return f.first + ATTEMPT * <Time>SECOND - f.last
-        if f.side[True].closed or f.side[False].closed:
-            if o == RESET or r == RESET or o == INACTIVE or r == INACTIVE:
-                return LINGER * <Time>SECOND
-        if o in (INACTIVE, SYN_SENT, SYN_ACK_SENT) and r in (INACTIVE, SYN_SENT, SYN_ACK_SENT):
-            return HANDSHAKE_IDLE * <Time>SECOND
+        if o != ESTABLISHED or r != ESTABLISHED:
+            if r == INACTIVE and (o == SYN_SENT or o == SYN_ACK_SENT):
+                return f.first + ATTEMPT * <Time>SECOND - f.last
+            if f.side[True].closed or f.side[False].closed:
+                if o == RESET or r == RESET or o == INACTIVE or r == INACTIVE:
+                    return LINGER * <Time>SECOND
+            if o in (INACTIVE, SYN_SENT, SYN_ACK_SENT) and r in (INACTIVE, SYN_SENT, SYN_ACK_SENT):
+                return HANDSHAKE_IDLE * <Time>SECOND
         idle = self.dispatch.idle_seconds(f) if f.begun else 0
         return <Time>(idle if idle else TCP_IDLE) * SECOND
 
