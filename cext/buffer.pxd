@@ -38,13 +38,18 @@ cdef enum:
     WIDE = 32
 
 
-cdef inline void append_wide(Buffer* b, const void* p, size_t n) noexcept nogil:
-    """The same for words of our own with WIDE bytes to read at ``p`` and to write behind the end: a copy of constant
-    size is two moves, where one of unknown size is a call."""
-    memcpy(b.p + b.n, p, WIDE)
+cdef inline uint8_t* copy_wide(uint8_t* to, const void* p, size_t n) noexcept nogil:
+    """Copies a word of our own, with WIDE bytes to read at ``p`` and to write at ``to``: a copy of constant size is two
+    moves, where one of unknown size is a call.  The end of it."""
+    memcpy(to, p, WIDE)
     if n > WIDE:
-        memcpy(b.p + b.n, p, n)
-    b.n += n
+        memcpy(to, p, n)
+    return to + n
+
+
+cdef inline void append_wide(Buffer* b, const void* p, size_t n) noexcept nogil:
+    """The same behind the end of a buffer; room was reserved."""
+    b.n = copy_wide(b.p + b.n, p, n) - b.p
 
 
 cdef inline void append_byte(Buffer* b, uint8_t byte) noexcept nogil:

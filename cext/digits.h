@@ -9,14 +9,22 @@ static const char TWO_DIGITS[201] =
     "5859606162636465666768697071727374757677787980818283848586878889909192939495969798" "99";
 static const char HEX_DIGITS[17] = "0123456789abcdef";
 
+static const uint64_t POWERS_OF_TEN[20] = {
+    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000, 1000000000000,
+    10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000, 1000000000000000000,
+    10000000000000000000ULL};
+
+static inline int digits_in(uint64_t v) {                                      /* bits times log10(2), or one more */
+    int n = (64 - __builtin_clzll(v | 1)) * 1233 >> 12;
+    return n + ((v | 1) >= POWERS_OF_TEN[n]);
+}
+
 static inline uint8_t *put_decimal(uint8_t *out, uint64_t v) {                 /* at most 20 bytes */
-    uint8_t rev[20];
-    int n = 20;
-    while (v >= 100) { n -= 2; memcpy(rev + n, TWO_DIGITS + 2 * (v % 100), 2); v /= 100; }
-    if (v >= 10) { n -= 2; memcpy(rev + n, TWO_DIGITS + 2 * v, 2); }
-    else rev[--n] = (uint8_t)('0' + v);
-    memcpy(out, rev + n, (size_t)(20 - n));
-    return out + (20 - n);
+    uint8_t *end = out + digits_in(v), *at = end;
+    for (; v >= 100; v /= 100) { at -= 2; memcpy(at, TWO_DIGITS + 2 * (v % 100), 2); }
+    if (v >= 10) memcpy(at - 2, TWO_DIGITS + 2 * v, 2);
+    else at[-1] = (uint8_t)('0' + v);
+    return end;
 }
 
 static inline uint8_t *put_seconds(uint8_t *out, int64_t ns) {                 /* 1362692526.939527; at most 28 bytes */

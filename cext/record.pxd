@@ -7,12 +7,14 @@ from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from cext.types cimport Addr, Span, Time, copy_span, span
+from cext.wire cimport lowest_bit
 
 cdef enum:
     MOST_FIELDS = 64               # one bit each in Record.present
     DEFAULT_MAX = 1024             # bytes of a text field; longer ones are cut and named in _cut
     DRAFT_MOST = 262144            # … and the most that it gets
     DRAFT_INLINE = 1000            # bytes a draft keeps before it asks for more memory
+    FIRST_ITEMS = 8                # room of a vector when it begins; it doubles
 
 cdef enum Kind:
     TIME, INTERVAL, REAL, COUNT, INT, BOOL, TEXT, ADDR, PORT, TEXTS, COUNTS
@@ -32,7 +34,7 @@ cdef struct Layout:
     int id
     int count
     uint64_t secrets               # bit mask of the secret fields
-    const char* json_path          # {"_path":"http"
+    const char* json_path          # {"_path":"http","ts":
     uint32_t json_path_size
     const char* msgpack_path
     uint32_t msgpack_path_size
@@ -140,10 +142,10 @@ cdef inline Span get_text(const Record* r, int field) noexcept nogil:
 
 cdef inline void borrow_fields(Record* r, const Record* lender) noexcept nogil:
     """The fields that another record of the kind has set; its bytes must live until this one is emitted."""
-    cdef int i
-    for i in range(MOST_FIELDS):
-        if is_set(lender, i):
-            r.slots[i] = lender.slots[i]
+    cdef uint64_t present = lender.present
+    while present:
+        r.slots[lowest_bit(present)] = lender.slots[lowest_bit(present)]
+        present &= present - 1
     r.present |= lender.present
     r.cut |= lender.cut
 
@@ -152,13 +154,23 @@ cdef inline void unset(Record* r, int field) noexcept nogil:
     r.present &= ~(<uint64_t>1 << field)
 
 
+cdef inline bint lend_item(Draft* d, int field, Span s) noexcept nogil:
+    """Adds a text that outlives the draft to a vector.  False: it is full, or memory is."""
+    cdef uint64_t n = d.record.slots[field].number
+    if not is_set(&d.record, field) or (n >= FIRST_ITEMS and n & (n - 1) == 0) or n == d.layout.fields[field].max:
+        return lend_another(d, field, s)   # it may have to grow
+    (<Span*>d.record.slots[field].p)[n] = s
+    d.record.slots[field].number = n + 1
+    return True
+
+
 cdef Draft* new_draft(Schema schema) noexcept nogil
 cdef void free_draft(Draft* d) noexcept nogil
 cdef void queue_draft(Drafts* queue, Draft* d) noexcept nogil
 cdef void unqueue_draft(Drafts* queue, Draft* d) noexcept nogil
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil
 cdef void keep_more(Draft* d, int field, Span s, const char* between) noexcept nogil
-cdef bint lend_item(Draft* d, int field, Span s) noexcept nogil
+cdef bint lend_another(Draft* d, int field, Span s) noexcept nogil
 cdef bint keep_item(Draft* d, int field, Span s) noexcept nogil
 cdef bint keep_count(Draft* d, int field, uint64_t value) noexcept nogil
 cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil

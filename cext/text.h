@@ -7,14 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 #include "digits.h"
-
-#define EVERY(b) (0x0101010101010101ULL * (b))
-
-/* Eight bytes that need no escape in JSON: none below 0x20, none above 0x7f, no quote, no backslash. */
-static inline int plain8(uint64_t v) {
-    uint64_t quote = v ^ EVERY('"'), slash = v ^ EVERY('\\');
-    return !((v | (v - EVERY(0x20)) | (quote - EVERY(1)) | (slash - EVERY(1))) & EVERY(0x80));
-}
+#include "plain.h"
 
 /* Length of the valid UTF-8 sequence at p (RFC 3629, section 4), or 0. */
 static inline int utf8_length(const uint8_t *p, size_t left) {
@@ -51,30 +44,14 @@ static inline uint8_t *put_text_rule(uint8_t *out, const uint8_t *p, size_t n) {
     return out;
 }
 
-/* Four to seven bytes as eight: the first four and the last four. */
-static inline uint64_t load_short(const uint8_t *p, size_t n) {
-    uint32_t first, last;
-    memcpy(&first, p, 4); memcpy(&last, p + n - 4, 4);
-    return first | (uint64_t)last << 32;
-}
-
-/* At most 6 bytes out for one in.  Nearly all text is plain: it goes eight bytes at a time, and what is left at the end
-   goes with the plain bytes before it ("overlap"), so that no loop over single bytes is entered. */
+/* At most 6 bytes out for one in. */
 static inline uint8_t *put_json_text(uint8_t *out, const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
-    uint64_t v;
-    if (n >= 4 && n < 8 && plain8(load_short(p, n))) {
-        uint8_t *to = out + n - 4;
-        memcpy(out, p, 4); memcpy(to, end - 4, 4);
-        return out + n;
-    }
+    size_t plain = put_plain(out, p, n);
+    out += plain; p += plain;
     while (p < end) {
-        while (end - p >= 8 && (memcpy(&v, p, 8), plain8(v))) { memcpy(out, p, 8); out += 8; p += 8; }
-        size_t rest = (size_t)(end - p);
-        if (rest < 8 && n >= 8 && (memcpy(&v, end - 8, 8), plain8(v))) {
-            memcpy(out + rest - 8, end - 8, 8);
-            return out + rest;
-        }
+        while (end - p >= 8 && plain8(load8(p))) { memcpy(out, p, 8); out += 8; p += 8; }
+        if (p == end) return out;
         uint8_t c = *p;
         if (c == '\\' || c == '"') {
             *out++ = '\\';

@@ -34,7 +34,7 @@ ROOMS = {
     "tcp": "flow packet types",
     "twins": "flow packet types wire",
     "stream": "flow packet tcp types",
-    "record": "buffer text types",
+    "record": "buffer text types wire",
     "owned": "buffer",
     "gather": "owned types",
     "to_json": "buffer record text types wire",
