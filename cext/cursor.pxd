@@ -10,10 +10,20 @@ from cext.types cimport Span, copy_span, span
 from cext.wire cimport be16, be24, be32, be64
 
 
+cdef extern from "scan.h" nogil:
+    size_t find_line(const uint8_t* p, size_t n, size_t* colon, size_t* cr)
+
+
 cdef struct Cursor:
     const uint8_t* p
     const uint8_t* end
     bint short
+
+
+cdef struct Line:                  # of a head such as HTTP's
+    Span text                      # without its LF or CR LF
+    uint32_t colon                 # bytes before the first colon; more than any line has where there is none
+    bint bare_cr                   # a CR that ends no line is among them
 
 
 cdef inline Cursor cursor(const uint8_t* p, uint32_t n) noexcept nogil:
@@ -119,6 +129,22 @@ cdef inline Span line(Cursor* c) noexcept nogil:
     if s.n and s.p[s.n - 1] == 13:
         s.n -= 1
     return s
+
+
+cdef inline Line head_line(Cursor* c) noexcept nogil:
+    """The next line, and what is in it.  No LF yet: short, nothing moves, and the line is what there is of it."""
+    cdef Line l
+    cdef size_t colon, cr, n = find_line(c.p, left(c), &colon, &cr)
+    l.text = span(c.p, <uint32_t>n)
+    if n == left(c):
+        c.short = True
+    else:
+        c.p += n + 1
+        if n and l.text.p[n - 1] == 13:
+            l.text.n -= 1
+    l.colon = <uint32_t>colon if colon < l.text.n else 0xffffffffu
+    l.bare_cr = cr < l.text.n
+    return l
 
 
 cdef inline bint equals(Span s, const char* text, uint32_t n) noexcept nogil:

@@ -13,21 +13,22 @@ what follows an Upgrade.
 """
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, span, take,
-                          take_rest, trimmed, until, within)
-from cext.parser cimport (ALL, ANYBODY, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict, confirm, emit_draft,
-                          find_protocol, hand_over, policy, skip, weird)
-from cext.record cimport (Draft, Drafts, Record, free_draft, get_text, is_set, keep_bytes, keep_text, new_draft,
-                          put_number, queue_draft, unqueue_draft)
+from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, equals, equals_nocase, head_line, left, line, part, peek,
+                          span, take, take_rest, trimmed, until, within)
+from cext.parser cimport (ALL, ANYBODY, HTTP_HEADERS, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict,
+                          confirm, emit_draft, find_protocol, hand_over, policy, skip, weird)
+from cext.record cimport (Draft, Drafts, Record, free_draft, get_text, is_set, keep_bytes, keep_text, lend_item,
+                          new_draft, put_number, queue_draft, unqueue_draft)
 from parsers.shared.http_body cimport (GZIP, Body, begin_body, expect, free_body, miss_body, pass_body, set_coding,
                                        take_body, tell_body, to_skip, wanted)
-from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, NO_MEANING,
+from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, LAST_OF_FRAMING, NO_MEANING,
                                           TRANSFER_ENCODING_HEADER, UPGRADE_HEADER, WEBSOCKET_EXTENSIONS_HEADER,
                                           WEBSOCKET_PROTOCOL_HEADER, Header, Meaning, find_header)
 from parsers.shared.http_lines cimport (is_answer, is_request, is_token, read_number, take_version)
-from parsers.shared.http_record cimport (HTTP, TRANS_DEPTH, METHOD, HOST, URI, VERSION, USER_AGENT, REQUEST_BODY_LEN,
-                                         RESPONSE_BODY_LEN, STATUS_CODE, STATUS_MSG, INFO_CODE, INFO_MSG,
-                                         FIRST_BYTE, DURATION, answer_header, keep_uri, request_header)
+from parsers.shared.http_record cimport (CLIENT_HEADER_NAMES, DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, INFO_MSG,
+                                         METHOD, REQUEST_BODY_LEN, RESPONSE_BODY_LEN, SERVER_HEADER_NAMES, STATUS_CODE,
+                                         STATUS_MSG, TRANS_DEPTH, URI, USER_AGENT, VERSION, answer_header, keep_uri,
+                                         request_header)
 from parsers.shared.upgrades cimport log_websocket, new_upgrade, websocket_header
 
 from cext.parser import register
@@ -118,25 +119,26 @@ cdef class HttpParser(Parser):
         """Header lines, up to the empty one that ends the head.  False when a line is not whole yet."""
         cdef Message* m = &self.message[asks]
         cdef Cursor before
-        cdef Span said
+        cdef Line said
         while m.state == HEADERS and not m.cut_line:
             before = c[0]
-            said = line(c)
-            if c.short and not self.cut_short(m, c, &said):
+            said = head_line(c)
+            if c.short and not self.cut_short(m, c, &said.text):
                 return False
-            if said.n == 0:
+            if said.text.n == 0:
                 self.end_head(conn, is_orig, asks)
                 return True
-            if m.cut_header and is_blank(byte_at(said, 0)):
+            if m.cut_header and is_blank(byte_at(said.text, 0)):
                 continue           # it goes on with one that was too long
             m.cut_header = self.folded = False
-            if not m.cut_line and (left(c) == 0 or is_blank(peek(c, 0))) and not self.whole_header(c, &said, before):
+            if not m.cut_line and (left(c) == 0 or is_blank(peek(c, 0))) and (
+                    not self.whole_header(c, &said.text, before)):
                 if left(&before) < LONGEST_LINE:
                     c[0] = before  # whether the next line goes on with this one cannot be told yet
                     return False
                 m.cut_line = left(c) > 0   # it is too long to wait for: what goes on with it is passed over
             m.cut_header = m.cut_line
-            self.header(conn, asks, said)
+            self.header(conn, asks, &said)
         return True
 
     cdef bint cut_short(self, Message* m, Cursor* c, Span* said) noexcept nogil:
@@ -291,24 +293,31 @@ cdef class HttpParser(Parser):
 
     # ---- head ------------------------------------------------------------------------------------------------------
 
-    cdef void header(self, Conn* conn, bint asks, Span said) noexcept nogil:
+    cdef void header(self, Conn* conn, bint asks, const Line* said) noexcept nogil:
         """One header, with the lines that it was folded into (obsolete since RFC 7230)."""
-        cdef Cursor c = within(said)
-        cdef Span name = until(&c, c':'), value
+        cdef Span name = part(said.text, 0, said.colon), value
         cdef Message* m = &self.message[asks]
         cdef Draft* d = self.asking if asks else self.queue.first
         cdef const Header* known
-        if c.short or name.n == 0:
-            return
-        value = trimmed(take_rest(&c))
-        value = unfolded(conn, d, value) if self.folded else before_cr(conn, value)
+        if name.n == 0 or name.n == said.text.n:
+            return                 # no name, or no colon
+        known = find_header(name)
+        if known.capital.n and known.meaning == NO_MEANING and d != NULL and not (
+                self.folded or said.bare_cr or policy(conn) & HTTP_HEADERS):
+            lend_item(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, known.capital)
+            return                 # most headers are only listed
+        value = trimmed(behind(said.text, said.colon + 1))
+        if self.folded:
+            value = unfolded(conn, d, value)
+        elif said.bare_cr:
+            value = before_cr(conn, value)
         if byte_at(name, 0) <= c' ' or byte_at(name, name.n - 1) <= c' ':
             weird(conn, b"HTTP_space_before_colon")
             name = bare(name)
             if name.n == 0:
                 return
-        known = find_header(name)
-        if known.meaning != NO_MEANING:
+            known = find_header(name)
+        if NO_MEANING < known.meaning <= LAST_OF_FRAMING:
             self.framing_header(conn, m, known.meaning, value)
         if d == NULL:
             return
