@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import msgpack
-import msgspec
 
 from cext.decap import Decap
 from cext.filter import Filter
@@ -26,7 +25,7 @@ Chunk = tuple[str | None, bytes]   # kind, or None for all kinds mixed; encoded 
 MOST_PORTS = 8
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Options(NamedTuple):
     """What a run does.  Times are nanoseconds since 1970."""
 
     only: frozenset[str] | None = None

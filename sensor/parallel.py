@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import msgpack
-import msgspec
 
 from cext.windows import FILES, RING, Divider, Share, size
 from sensor import captures
@@ -74,7 +73,7 @@ class ParallelReplay(Replay):
 
     def __init__(self, names: list[str], options: Options, shares: int, output: str) -> None:
         # the records of each process come apart by kind, for those of certificates are looked at
-        super().__init__(names, msgspec.structs.replace(options, by_kind=True))
+        super().__init__(names, options._replace(by_kind=True))
         self.asked_by_kind = options.by_kind
         self.output = SharedOutput(output, options.format)
         self.memory = mmap.mmap(-1, size(shares))

@@ -18,7 +18,7 @@ from sensor.plugin import Parser
 
 LOG = logging.getLogger("cloudmri.protocols")
 GROUP = "sensor.parsers"
-LATE = ("difflib", "hpack", "sensor.config", "sensor.pcap_filter", "tomllib")
+LATE = ("difflib", "hpack", "sensor.config", "sensor.pcap_filter", "sensor.tenant_map", "tomllib")
 
 
 @cache

@@ -9,37 +9,21 @@ A VNI names a mirror session, not a network, so the flow key holds a tenant, and
 import hashlib
 import ipaddress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from sensor.errors import TenantMapError, UsageError
+from sensor.errors import UsageError
 from sensor.networks import address
 
+if TYPE_CHECKING:                  # few runs have a map, and none waits for what reads it
+    from sensor.tenant_map import Tenant, TenantMap
+
 Envelope = dict[str, Any]          # what cext.decap says of an envelope: vxlan_vni, geneve_vni, vantage, gwlb_endpoint
-
-
-class Tenant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One ``[[tenant]]`` of a map."""
-
-    name: str
-    account: str = ""
-    vpc: str = ""
-    vnis: tuple[int, ...] = ()
-    sources: tuple[str, ...] = ()
-    gwlb_endpoints: tuple[str, ...] = ()
-
-
-class TenantMap(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A tenant map file."""
-
-    tenant: tuple[Tenant, ...]
 
 
 class Tenants:
     """A policy: from envelope to tenant number, and from number to what records say of it."""
 
-    def __init__(self, policy: str = "vni", known: TenantMap | None = None) -> None:
+    def __init__(self, policy: str = "vni", known: "TenantMap | None" = None) -> None:
         """``known``: what the file of a map says, where it was read already."""
         kind, _, path = policy.partition(":")
         if kind not in ("vni", "none", "map") or (kind == "map") != bool(path):
@@ -48,8 +32,12 @@ class Tenants:
         self.numbers: dict[int, str] = {0: "none"}
         # number → name, account, VPC; it grows as envelopes come; None where no tenant has a name
         self.names: dict[int, tuple[bytes, bytes, bytes]] | None = {} if kind == "map" else None
-        self.map = known or (read_map(Path(path)) if path else TenantMap(()))
-        self.networks = [(ipaddress.ip_network(net), tenant) for tenant in self.map.tenant for net in tenant.sources]
+        if path and not known:
+            from sensor.tenant_map import read_map
+            known = read_map(Path(path))
+        self.map = known
+        self.named = known.tenant if known else ()
+        self.networks = [(ipaddress.ip_network(net), tenant) for tenant in self.named for net in tenant.sources]
 
     def __call__(self, envelope: Envelope) -> int:
         """The tenant's number: the same in every run and every worker."""
@@ -63,13 +51,13 @@ class Tenants:
         self.names[number] = (tenant.name.encode(), tenant.account.encode(), tenant.vpc.encode())
         return number
 
-    def mapped(self, envelope: Envelope) -> Tenant | None:
+    def mapped(self, envelope: Envelope) -> "Tenant | None":
         """The tenant that the map names: by endpoint, else by VNI, else by the narrowest source network."""
         endpoint = f"{envelope['gwlb_endpoint']:016x}" if "gwlb_endpoint" in envelope else None
-        for tenant in self.map.tenant:
+        for tenant in self.named:
             if endpoint in tenant.gwlb_endpoints:
                 return tenant
-        for tenant in self.map.tenant:
+        for tenant in self.named:
             if envelope.get("vxlan_vni", -1) in tenant.vnis or envelope.get("geneve_vni", -1) in tenant.vnis:
                 return tenant
         source = address(envelope["vantage"]) if "vantage" in envelope else None
@@ -83,17 +71,3 @@ class Tenants:
         while self.numbers.setdefault(number, key) != key:
             number = (number + 1) & 0xFFFFFFFF
         return number
-
-
-def read_map(path: Path) -> TenantMap:
-    """A tenant map from TOML.  Raises TenantMapError that says what is wrong, and where."""
-    try:
-        found = msgspec.toml.decode(path.read_bytes(), type=TenantMap)
-        for tenant in found.tenant:
-            for net in tenant.sources:
-                ipaddress.ip_network(net)
-    except OSError as error:
-        raise TenantMapError(f"tenant map {path}: {error.strerror}") from None
-    except (msgspec.DecodeError, ValueError) as error:
-        raise TenantMapError(f"tenant map {path}: {error}") from None
-    return found

@@ -11,7 +11,7 @@ import msgspec
 
 from sensor.engine import Options
 from sensor.live.wishes import LiveOptions
-from sensor.tenants import TenantMap
+from sensor.tenant_map import TenantMap
 
 DIGEST = 16                        # bytes
 PATIENCE = 0.1                     # seconds that writing one takes at most
@@ -20,7 +20,7 @@ PATIENCE = 0.1                     # seconds that writing one takes at most
 class Order(msgspec.Struct, frozen=True):
     live: LiveOptions
     options: Options
-    tenants: TenantMap             # read by the supervisor, so that all have the same
+    tenants: TenantMap | None      # read by the supervisor, so that all have the same
 
 
 class Orders:

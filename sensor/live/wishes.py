@@ -55,8 +55,8 @@ def wishes_from(*, interface: str | None, listen: tuple[str, ...], workers: int,
         user=None if stay_root else user)
     options = options_from(output=output, **said)
     if plain:                      # tunnels do not carry it
-        options = msgspec.structs.replace(
-            options, filter=without(options.filter, own_traffic(interface, (live.metrics, live.health), output)))
+        options = options._replace(
+            filter=without(options.filter, own_traffic(interface, (live.metrics, live.health), output)))
     return live, options
 
 

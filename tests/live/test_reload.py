@@ -11,7 +11,7 @@ import pytest
 from sensor.engine import Options
 from sensor.live.orders import Order, Orders
 from sensor.live.wishes import LiveOptions
-from sensor.tenants import Tenant, TenantMap
+from sensor.tenant_map import Tenant, TenantMap
 from tests.builders import Talk, ethernet
 from tests.live.sensor import Live, live
 from tests.live.wire import Wire, mirrored, wire
