@@ -5,6 +5,7 @@ Community ID, version 1: https://github.com/corelight/community-id-spec
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, strlen
 
+from cext.digest cimport put_base64, sha1_short
 from cext.flow cimport Side
 from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, NO_VLAN
 from cext.parser cimport protocol
@@ -116,6 +117,7 @@ cdef class ConnLog:
         """Seed 0, both ends in order, protocol, ports; SHA-1; base 64 behind ``1:``."""
         cdef uint8_t said[40]
         cdef uint8_t ports[4]
+        cdef uint8_t digest[20]
         cdef uint32_t at = 2, i, skip = 12 if is_v4(&f.orig_h) else 0, size = 16 - skip
         cdef int order = memcmp(f.orig_h.b, f.resp_h.b, 16)
         cdef bint swap = not f.one_way and (order > 0 or (order == 0 and turned(f.orig_p) > turned(f.resp_p)))
@@ -134,8 +136,8 @@ cdef class ConnLog:
                 said[at + i] = ports[i]
             at += 4
         text[0], text[1] = c'1', c':'
-        i = self.writer.ask(b"sha1_base64", said, at, text + 2, 60)
-        return i + 2 if i else 0
+        sha1_short(said, at, digest)
+        return <uint32_t>(put_base64(text + 2, digest, 20) - text)
 
 
 cdef inline uint16_t turned(uint16_t port) noexcept nogil:

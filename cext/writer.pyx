@@ -82,7 +82,6 @@ ANSWERS = {
     b"sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
     b"sha256_base64": lambda data: binascii.b2a_base64(hashlib.sha256(data).digest(), newline=False),
     b"base64_decoded": base64_decoded,
-    b"sha1_base64": lambda data: binascii.b2a_base64(hashlib.sha1(data, usedforsecurity=False).digest(), newline=False),
 }
 
 

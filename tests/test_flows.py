@@ -1,10 +1,13 @@
 """Flows: conn records with Zeek's fields and meanings, timeouts on packet time, tenants and twins."""
 
+import ipaddress
 import json
 import struct
 
 import communityid
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cext.pcap import Capture
 from tests.builders import (
@@ -26,6 +29,7 @@ from tests.builders import (
 )
 from tests.conftest import Run, run
 
+PORT = st.integers(1, 65535)
 HELLO: Turns = [(True, b"hello"), (False, b"welcome")]
 
 
@@ -96,6 +100,17 @@ def test_community_id_is_that_of_the_reference_implementation(orig: str, resp: s
     assert conn["community_id"] == communityid.CommunityID().calc(
         communityid.FlowTuple.make_tcp(orig, resp, 40000, 9999)
     )
+
+
+@given(version=st.sampled_from([4, 6]), ends=st.binary(min_size=32, max_size=32), ports=st.tuples(PORT, PORT))
+def test_community_id_of_any_ends_is_that_of_the_reference_implementation(
+    version: int, ends: bytes, ports: tuple[int, int]
+) -> None:
+    size = 4 if version == 4 else 16
+    orig, resp = (str(ipaddress.ip_address(ends[at : at + size])) for at in (0, 16))
+    conn = run(connection(HELLO, orig=orig, resp=resp, sport=ports[0], dport=ports[1]).frames()).one("conn")
+    flow = communityid.FlowTuple.make_tcp(orig, resp, *ports)
+    assert conn["community_id"] == communityid.CommunityID().calc(flow)
 
 
 def datagrams(*packets: tuple[float, bool, int], sport: int = 5000, dport: int = 6000) -> list[Timed]:
