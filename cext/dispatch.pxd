@@ -26,6 +26,7 @@ cdef enum Load:                    # what is left out where more comes than can 
 cdef class Dispatch(Taker):
     cdef Sink sink
     cdef uint64_t wanted           # protocols that are asked, one bit each
+    cdef uint64_t asked[2]         # … by transport: of TCP, of datagrams
     cdef uint64_t patient[2]       # … and those whose flows may be silent for longer than others
     cdef uint64_t carried          # bytes in all carries
     cdef uint64_t most_carried
@@ -54,7 +55,7 @@ cdef class Dispatch(Taker):
     cdef bint keep(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t most) noexcept nogil
     cdef bint obey(self, Flow* f, Verdict verdict) noexcept nogil
     cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil
-    cdef uint64_t candidates(self, bint datagrams) noexcept nogil
+    cdef uint64_t at_port(self, const Flow* f, uint64_t asked) noexcept nogil
     cdef void probe_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef bint begin_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef void give_up_side(self, Flow* f, bint is_orig) noexcept nogil

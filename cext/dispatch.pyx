@@ -37,6 +37,8 @@ cdef class Dispatch(Taker):
             for datagrams in range(2):
                 if protocol(i).idle[<int>datagrams]:
                     self.patient[<int>datagrams] |= <uint64_t>1 << <int>i
+                if protocol(i).prototype[<int>datagrams] != NULL:
+                    self.asked[<int>datagrams] |= <uint64_t>1 << <int>i & self.wanted
 
     # ---- what is left out while more comes than can be read --------------------------------------------------------
 
@@ -178,7 +180,7 @@ cdef class Dispatch(Taker):
     cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil:
         """The parser's half of a flow, with every protocol of its transport as a candidate."""
         cdef Conn* conn
-        cdef uint64_t candidates = self.candidates(datagrams)
+        cdef uint64_t candidates = self.asked[datagrams]
         if self.load == NOTHING_NEW:
             self.unparsed += 1
             f.shed, candidates = True, 0
@@ -195,15 +197,6 @@ cdef class Dispatch(Taker):
         conn.protocol, conn.next_protocol = NOBODY, NOBODY
         f.conn, f.parsing = conn, PROBING
         return conn
-
-    cdef uint64_t candidates(self, bint datagrams) noexcept nogil:
-        """The protocols of a transport that are asked, one bit each."""
-        cdef uint64_t bits = 0
-        cdef int i
-        for i in range(protocol_count()):
-            if protocol(i).prototype[datagrams] != NULL:
-                bits |= <uint64_t>1 << i
-        return bits & self.wanted
 
     cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """Asks the candidates; the first that says yes gets all that was kept, in the order it was said.
@@ -269,29 +262,40 @@ cdef class Dispatch(Taker):
 
     cdef int who(self, Conn* conn, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """The protocol that says yes, those of the port first, or NOBODY; strikes off those that say no."""
-        cdef int i, j, turn, at_port
+        cdef uint64_t asked = conn.candidates[is_orig], at_port = self.at_port(conn.flow, asked), left
         cdef bint datagrams = conn.flow.proto == IPPROTO_UDP
         cdef Protocol* known
         cdef Match match
-        cdef int likely = NOBODY   # at its own port a protocol over datagrams need not be certain
+        cdef int i, turn, likely = NOBODY   # at its own port a protocol over datagrams need not be certain
         for turn in range(2):
-            for i in range(protocol_count()):
-                if not (conn.candidates[is_orig] >> i) & 1:
-                    continue
+            left = asked & ~at_port if turn else at_port
+            while left:
+                i = lowest_bit(left)
+                left &= left - 1
                 known = protocol(i)
-                at_port = False
-                for j in range(known.port_count):
-                    at_port |= known.ports[j] == conn.flow.resp_p or (datagrams and known.ports[j] == conn.flow.orig_p)
-                if at_port == turn:
-                    continue
                 match = (<Parser>known.prototype[datagrams]).probe(is_orig, cursor(p, n))
                 if match == Match.YES:
                     return i
-                if match == Match.MAYBE and at_port and datagrams and likely == NOBODY:
+                if match == Match.MAYBE and turn == 0 and datagrams and likely == NOBODY:
                     likely = i
                 if match == Match.NO and not (datagrams and known.late):
                     conn.candidates[is_orig] &= ~(<uint64_t>1 << i)
         return likely
+
+    cdef uint64_t at_port(self, const Flow* f, uint64_t asked) noexcept nogil:
+        """Those of the protocols whose usual port the responder has; over datagrams either side."""
+        cdef bint datagrams = f.proto == IPPROTO_UDP
+        cdef uint64_t found = 0
+        cdef Protocol* known
+        cdef int i, j
+        while asked:
+            i = lowest_bit(asked)
+            asked &= asked - 1
+            known = protocol(i)
+            for j in range(known.port_count):
+                if known.ports[j] == f.resp_p or (datagrams and known.ports[j] == f.orig_p):
+                    found |= <uint64_t>1 << i
+        return found
 
     cdef bint start(self, Flow* f, int number) noexcept nogil:
         """Makes the parser.  What a side said that this protocol has said no to is not for it."""
@@ -476,7 +480,7 @@ cdef class Dispatch(Taker):
         for side in range(2):
             conn.taps[side].skipping = conn.taps[side].waiting = conn.spoken[side] = False
             conn.taps[side].need = 0
-            conn.candidates[side] = self.candidates(False)
+            conn.candidates[side] = self.asked[False]
         f.parsing = PROBING
         if number == ANYBODY:
             for side in range(2):
