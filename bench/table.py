@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""How fast, how much memory: one table, of a recorded trace and of captures that are made for one thing each.
+
+    bench/table.py [CAPTURE] [--runs N] [--small] [--json FILE] [--peer 'COMMAND {pcap} {out}']
+
+CPU is user and system time of whole processes; for captures that are made, start-up is left out.  The page cache is
+warm.  ``--small`` makes captures of a tenth of the size.  ``--peer`` replays CAPTURE in turns with the sensor.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import traffic
+from measure import SENSOR, Cost, counted, in_turns, replay
+
+
+@dataclass
+class Row:
+    what: str
+    measured: float
+    unit: str
+    goal: float | None = None
+    at_most: bool = True  # the goal is an upper bound
+
+    @property
+    def verdict(self) -> str:
+        if self.goal is None:
+            return ""
+        return "yes" if (self.measured <= self.goal) == self.at_most or self.measured == self.goal else "no"
+
+
+class Table:
+    def __init__(self, runs: int, scale: float, work: Path) -> None:
+        self.runs, self.scale, self.work, self.rows = runs, scale, work, list[Row]()
+
+    def add(self, *row: object, **more: object) -> None:
+        self.rows.append(Row(*row, **more))  # type: ignore[arg-type]
+        one = self.rows[-1]
+        bound = "" if one.goal is None else f"{'at most' if one.at_most else 'at least'} {one.goal:g}"
+        print(f"{one.what:<62} {one.measured:12.4g} {one.unit:<22} {bound:<16} {one.verdict}", flush=True)
+
+    def make(self, name: str, fill: object) -> Path:
+        return traffic.made(self.work / f"{name}.pcap", fill)  # type: ignore[arg-type]
+
+    def cost(self, capture: Path, options: str = "", runs: int | None = None) -> Cost:
+        """Without start-up, which is a row of its own."""
+        found = in_turns({"ours": replay(options)}, capture, runs or self.runs)["ours"]
+        return Cost(found.user - self.start.user, found.system - self.start.system, found.wall - self.start.wall,
+                    found.memory, found.records)  # fmt: skip
+
+    def starts(self) -> None:
+        small = self.make("one", traffic.many_flows(1))
+        python = shlex.quote(sys.executable)
+        sensor = shlex.join(SENSOR)
+        commands = {"click": f"{python} -c 'import click'", "version": f"{sensor} --version", "replay": replay()}
+        found = in_turns(commands, small, 4 * self.runs)
+        self.start = found["replay"]
+        self.add("--version, of importing click", found["version"].cpu / found["click"].cpu, "times", 1.3)
+        self.add("replay of one flow, of importing click", found["replay"].cpu / found["click"].cpu, "times", 2.5)
+
+    def trace(self, capture: Path, peer: str | None) -> None:
+        """A recorded trace: ours, the peer's, and what reading it costs at least."""
+        packets = counted(capture)["packets"]
+        commands = {"ours": replay()} | ({"peer": peer} if peer else {})
+        floor = self.work / "floor"
+        subprocess.run(["gcc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
+        commands["floor"] = f"{floor} {{pcap}}"
+        if shutil.which("tcpdump"):
+            commands["tcpdump"] = "tcpdump -r {pcap} -w /dev/null"
+        found = in_turns(commands, capture, self.runs)
+        ours = found["ours"].cpu
+        self.add("trace: CPU for a million packets", ours / packets * 1e6, "s", 0.35)
+        self.add("trace: memory", found["ours"].memory, "MB")
+        if peer:
+            self.add("trace: the peer's CPU, of ours", found["peer"].cpu / ours, "times", 10, at_most=False)
+        self.add("trace: ours, of the floor (a walk over the mapped file)",
+                 ours / found["floor"].cpu, "times", 4)  # fmt: skip
+        if "tcpdump" in found:
+            self.add("trace: ours, of tcpdump -w /dev/null", ours / found["tcpdump"].cpu, "times")
+        records = found["ours"].records
+        quiet = self.cost(capture, "--only stats")
+        http = self.cost(capture, "--only http")
+        if records.get("http.log"):
+            self.add("an http record, from the parser's state to the file",
+                     (http.cpu - quiet.cpu) / records["http.log"] * 1e9, "ns", 400)  # fmt: skip
+        both = in_turns({"one": replay(), "two": replay("--workers 2")}, capture, self.runs)
+        walls = [both[name].wall - self.start.wall for name in ("two", "one")]
+        self.add("trace: two workers' wall time, of one's", walls[0] / walls[1], "times", 0.58)
+
+    def flows(self) -> None:
+        most = int(1_000_000 * self.scale)
+        few = self.make("few", traffic.many_flows(10_000))
+        rate = 70_000 / self.cost(few, runs=4 * self.runs).cpu
+        many = self.make("many", traffic.many_flows(most))
+        cost = self.cost(many, runs=1)
+        assert cost.records["http.log"] == cost.records["conn.log"] == most, cost.records
+        self.add(f"{most:,} HTTP connections at once: CPU", cost.cpu, "s", 7 * self.scale)
+        self.add(f"{most:,} HTTP connections at once: memory", cost.memory, "MB", 1500 * self.scale)
+        self.add("… packets/s, of those at 10,000", 7 * most / cost.cpu / rate, "times", 0.6, at_most=False)
+        many.unlink()
+        idle = self.make("idle", lambda capture: capture.add(
+            traffic.udp(traffic.flow(i, 9999), True, bytes(22)) for i in range(most)))  # fmt: skip
+        held = self.cost(idle, "--only stats", runs=1)
+        self.add(
+            f"{most:,} UDP flows at once: memory of each", (held.memory - self.start.memory) * 1e6 / most, "bytes", 512
+        )
+        idle.unlink()
+        new = self.make("new", traffic.new_flows(most))
+        self.add("new UDP flows, made and expired", most / self.cost(new).cpu / 1e6, "million/s", 1, at_most=False)
+        new.unlink()
+
+    def packets(self) -> None:
+        n = int(10_000_000 * self.scale) // 10_000 * 10_000
+        small = self.make("small", traffic.small_packets(n))
+        self.add("UDP in 64 bytes, 10,000 flows", n / self.cost(small).cpu / 1e6, "million packets/s", 5, at_most=False)
+        small.unlink()
+        for name, size, encrypted in (
+            ("HTTP download, 1,500 bytes", 1500, False),
+            ("TLS, 1,500 bytes", 1500, True),
+            ("HTTP download, 9,001 bytes", 9001, False),
+            ("TLS, 9,001 bytes", 9001, True),
+        ):
+            capture = self.make("bulk", traffic.bulk(size, 4 * self.scale, encrypted=encrypted))
+            bits = capture.stat().st_size * 8
+            cost = self.cost(capture)
+            assert cost.records["ssl.log" if encrypted else "http.log"] == 100, cost.records
+            self.add(f"{name}, 100 flows", bits / cost.cpu / 1e9, "Gbit/s", 40, at_most=False)
+            capture.unlink()
+
+    def dns(self) -> None:
+        n = int(1_000_000 * self.scale)
+        capture = self.make("dns", traffic.questions(n))
+        both, alone = self.cost(capture), self.cost(capture, "--only dns")
+        assert both.records["dns.log"] == alone.records["dns.log"] == n, both.records
+        self.add("DNS with dns and conn records", n / both.cpu / 1e6, "million/s", 0.6, at_most=False)
+        self.add("DNS with dns records alone", n / alone.cpu / 1e6, "million/s", 1, at_most=False)
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("capture", type=Path, nargs="?")
+    ask.add_argument("--runs", type=int, default=5)
+    ask.add_argument("--small", action="store_true")
+    ask.add_argument("--json", type=Path)
+    ask.add_argument("--peer")
+    args = ask.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cloudmri-bench-") as work:
+        table = Table(args.runs, 0.1 if args.small else 1, Path(work))
+        table.starts()
+        if args.capture:
+            table.trace(args.capture, args.peer)
+        for part in (table.flows, table.packets, table.dns):
+            part()
+    if args.json:
+        machine = {"cores": os.cpu_count(), "processor": processor(), "python": sys.version.split()[0]}
+        args.json.write_text(
+            json.dumps({"machine": machine, "rows": [asdict(row) for row in table.rows]}, indent=1) + "\n"
+        )
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    main()
