@@ -107,8 +107,8 @@ cdef class ConnLog:
         if interim:
             put_number(&record, INTERIM, True)
         put_link(&record, f, l2[0], l2[1])
-        if o.twins or r.twins:
-            put_number(&record, TWIN_PKTS, o.twins + r.twins)
+        if f.twins:
+            put_number(&record, TWIN_PKTS, f.twins)
         if f.shed:
             put_number(&record, SHED, True)
         self.writer.put(f, &CONN.layout, &record)

@@ -27,6 +27,7 @@ cdef class Dispatch(Taker):
     cdef Sink sink
     cdef uint64_t wanted           # protocols that are asked, one bit each
     cdef uint64_t asked[2]         # … by transport: of TCP, of datagrams
+    cdef uint64_t late             # those that may begin behind another's greeting
     cdef uint64_t patient[2]       # … and those whose flows may be silent for longer than others
     cdef uint64_t carried          # bytes in all carries
     cdef uint64_t most_carried
@@ -41,12 +42,13 @@ cdef class Dispatch(Taker):
     cdef void set_load(self, Load load) noexcept nogil
     cdef bint is_too_large(self, Flow* f, bint is_orig) noexcept nogil
     cdef void datagram(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
-    cdef void unknown_datagram(self, Flow* f, bint is_orig) noexcept nogil
+    cdef bint recognise(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
+    cdef bint may_begin(self, Flow* f, uint64_t asked) noexcept nogil
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil
     cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil
     cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil
     cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
-    cdef int who(self, Conn* conn, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
+    cdef int who(self, const Flow* f, uint64_t* asked, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef bint start(self, Flow* f, int number) noexcept nogil
     cdef void run_both(self, Flow* f, bint first) noexcept nogil
     cdef void feed(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil

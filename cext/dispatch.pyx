@@ -39,6 +39,8 @@ cdef class Dispatch(Taker):
                     self.patient[<int>datagrams] |= <uint64_t>1 << <int>i
                 if protocol(i).prototype[<int>datagrams] != NULL:
                     self.asked[<int>datagrams] |= <uint64_t>1 << <int>i & self.wanted
+            if protocol(i).late:
+                self.late |= <uint64_t>1 << <int>i
 
     # ---- what is left out while more comes than can be read --------------------------------------------------------
 
@@ -126,37 +128,31 @@ cdef class Dispatch(Taker):
         """One datagram: a feed of its own, with no carry."""
         cdef Conn* conn
         cdef Cursor c
-        cdef int number
         if f.parsing == OVER or p.captured == 0:
             return
         if self.load >= NO_LARGE and self.is_too_large(f, is_orig):
             return
-        conn = <Conn*>f.conn if f.conn != NULL else self.open(f, True)
-        if conn == NULL:
+        if f.parsing != PARSED and not self.recognise(f, is_orig, p):
             return
+        conn = <Conn*>f.conn
         conn.ts, conn.segment_bytes, conn.truncated = p.ts, p.claimed, p.captured < p.claimed
-        if f.parsing != PARSED:
-            number = self.who(conn, is_orig, p.payload, p.captured)
-            if number == NOBODY:
-                self.unknown_datagram(f, is_orig)
-                return
-            if not self.start(f, number):
-                return
         c = cursor(p.payload, p.captured)
         self.obey(f, (<Parser>conn.parser).feed(conn, is_orig, &c))
 
-    cdef void unknown_datagram(self, Flow* f, bint is_orig) noexcept nogil:
-        """After a few datagrams only those protocols are asked that may begin late (DTLS behind STUN)."""
-        cdef Conn* conn = <Conn*>f.conn
-        cdef int i
-        conn.tries += 1
-        if conn.tries == PROBE_DATAGRAMS:
-            for i in range(protocol_count()):
-                if not protocol(i).late:
-                    conn.candidates[0] &= ~(<uint64_t>1 << i)
-                    conn.candidates[1] &= ~(<uint64_t>1 << i)
-        if conn.candidates[0] | conn.candidates[1] == 0 or conn.tries >= LATE_SEGMENTS:
-            self.close(f, FINISHED)
+    cdef bint recognise(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil:
+        """True when a protocol knows the datagram, and has the flow now.  After a few that nobody knew only those are
+        asked that may begin late (DTLS behind STUN).  Nothing is kept of an unknown flow but their number."""
+        cdef uint64_t asked = self.asked[True] if f.tries < PROBE_DATAGRAMS else self.asked[True] & self.late
+        cdef int number
+        if not self.may_begin(f, asked):
+            return False
+        number = self.who(f, &asked, is_orig, p.payload, p.captured)
+        if number == NOBODY:
+            f.tries += 1
+            if f.tries == LATE_SEGMENTS:
+                f.parsing = OVER
+            return False
+        return self.open(f, True) != NULL and self.start(f, number)
 
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil:
         """The flow is over."""
@@ -181,11 +177,7 @@ cdef class Dispatch(Taker):
         """The parser's half of a flow, with every protocol of its transport as a candidate."""
         cdef Conn* conn
         cdef uint64_t candidates = self.asked[datagrams]
-        if self.load == NOTHING_NEW:
-            self.unparsed += 1
-            f.shed, candidates = True, 0
-        if not candidates:
-            f.parsing = OVER
+        if not self.may_begin(f, candidates):
             return NULL
         conn = <Conn*>calloc(1, sizeof(Conn))
         if conn == NULL:
@@ -197,6 +189,15 @@ cdef class Dispatch(Taker):
         conn.protocol, conn.next_protocol = NOBODY, NOBODY
         f.conn, f.parsing = conn, PROBING
         return conn
+
+    cdef bint may_begin(self, Flow* f, uint64_t asked) noexcept nogil:
+        """False when nobody is to be asked, for good; where the sensor is behind no flow begins to be parsed."""
+        if self.load == NOTHING_NEW and not f.tries:
+            self.unparsed += 1
+            f.shed, asked = True, 0
+        if not asked:
+            f.parsing = OVER
+        return asked != 0
 
     cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """Asks the candidates; the first that says yes gets all that was kept, in the order it was said.
@@ -213,7 +214,7 @@ cdef class Dispatch(Taker):
             self.probe_late(f, is_orig, p, n)
             return
         if mine.carry.n == 0 and conn.taps[not is_orig].carry.n == 0:
-            number = self.who(conn, is_orig, p, n)
+            number = self.who(f, &conn.candidates[is_orig], is_orig, p, n)
             if number != NOBODY:
                 if self.start(f, number):
                     self.feed(f, is_orig, p, n)
@@ -223,7 +224,7 @@ cdef class Dispatch(Taker):
         elif mine.carry.n and self.begin_late(f, is_orig, p, n):
             return
         elif self.keep(f, is_orig, p, n, PROBE_MAX):
-            number = self.who(conn, is_orig, mine.carry.p, <uint32_t>mine.carry.n)
+            number = self.who(f, &conn.candidates[is_orig], is_orig, mine.carry.p, <uint32_t>mine.carry.n)
             if number != NOBODY:
                 if self.start(f, number):
                     self.run_both(f, conn.orig_first)
@@ -260,15 +261,15 @@ cdef class Dispatch(Taker):
         if conn != NULL and not conn.candidates[is_orig]:
             self.drop_carry(&conn.taps[is_orig])
 
-    cdef int who(self, Conn* conn, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
+    cdef int who(self, const Flow* f, uint64_t* asked, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """The protocol that says yes, those of the port first, or NOBODY; strikes off those that say no."""
-        cdef uint64_t asked = conn.candidates[is_orig], at_port = self.at_port(conn.flow, asked), left
-        cdef bint datagrams = conn.flow.proto == IPPROTO_UDP
+        cdef uint64_t at_port = self.at_port(f, asked[0]), others = asked[0] & ~at_port, left
+        cdef bint datagrams = f.proto == IPPROTO_UDP
         cdef Protocol* known
         cdef Match match
         cdef int i, turn, likely = NOBODY   # at its own port a protocol over datagrams need not be certain
         for turn in range(2):
-            left = asked & ~at_port if turn else at_port
+            left = others if turn else at_port
             while left:
                 i = lowest_bit(left)
                 left &= left - 1
@@ -279,7 +280,7 @@ cdef class Dispatch(Taker):
                 if match == Match.MAYBE and turn == 0 and datagrams and likely == NOBODY:
                     likely = i
                 if match == Match.NO and not (datagrams and known.late):
-                    conn.candidates[is_orig] &= ~(<uint64_t>1 << i)
+                    asked[0] &= ~(<uint64_t>1 << i)
         return likely
 
     cdef uint64_t at_port(self, const Flow* f, uint64_t asked) noexcept nogil:
@@ -486,7 +487,8 @@ cdef class Dispatch(Taker):
             for side in range(2):
                 if number == ANYBODY and conn.taps[side].carry.n:
                     conn.spoken[side] = True
-                    number = self.who(conn, side, conn.taps[side].carry.p, <uint32_t>conn.taps[side].carry.n)
+                    number = self.who(f, &conn.candidates[side], side, conn.taps[side].carry.p,
+                                      <uint32_t>conn.taps[side].carry.n)
                     number = ANYBODY if number == NOBODY else number
         if number != ANYBODY:
             if self.start(f, number):

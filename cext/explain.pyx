@@ -75,7 +75,7 @@ cdef flow_of(Worker worker, Flow* f, bint is_orig):
         "uid": (<const char*>uid)[:18].decode(), "is_orig": is_orig, "history": f.history[:f.history_size].decode(),
         "packets": f.side[is_orig].packets, "parsing": PARSING[f.parsing],
         "services": [protocol(i).name.decode() for i in range(64) if f.services >> i & 1],
-        "twins": f.side[is_orig].twins}
+        "twins": f.twins}
     if f.proto == IPPROTO_TCP:
         said |= {"state": END_STATES[f.side[is_orig].state], "next": f.side[is_orig].next, "last": f.side[is_orig].last,
                  "held_bytes": f.side[is_orig].held_bytes, "missed": f.side[is_orig].missed,

@@ -3,10 +3,11 @@ from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.packet cimport Packet
-from cext.types cimport Addr, Time
+from cext.types cimport Addr, Flag, Time
 
 cdef enum:
     NO_FLOW = 0xffffffff
+    NO_SLOT = 0xffff
     LONGEST_HISTORY = 28
     CHUNK_SHIFT = 10               # flows are allocated 1,024 at a time
     WHEEL_SLOTS = 1024
@@ -41,8 +42,7 @@ cdef struct Segment:               # payload that waits for what comes before it
 cdef struct Side:                  # one direction; sequence numbers are relative to the initial one, which is 0
     uint64_t packets
     uint64_t ip_bytes
-    uint64_t bytes                 # payload, for all but TCP
-    uint64_t last                  # one past the highest byte seen
+    uint64_t last                  # one past the highest byte seen; payload bytes, for all but TCP
     uint64_t acked                 # one past the highest byte that the other side has acknowledged
     uint64_t next                  # first byte that was neither delivered nor given up
     uint64_t missed
@@ -57,20 +57,19 @@ cdef struct Side:                  # one direction; sequence numbers are relativ
     uint32_t fin_at
     uint32_t rst_at
     uint32_t gaps
-    uint32_t gap_at                # place in the history where the hole was seen
     uint32_t retransmits
     uint32_t zero_windows
     uint32_t envelope              # the vantage that counts; others are twins
-    uint32_t twins
+    uint8_t gap_at                 # place in the history where the hole was seen
     uint8_t state
     uint8_t before                 # the state before this one
-    bint closed                    # its FIN or RST was reported
-    bint eof_told                  # the parser knows that no more will come
-    bint waits                     # something is held, or acknowledged and not seen
-    bint trusted                   # both sides were well when that began: a gap is real
+    Flag closed                    # its FIN or RST was reported
+    Flag eof_told                  # the parser knows that no more will come
+    Flag waits                     # something is held, or acknowledged and not seen
+    Flag trusted                   # both sides were well when that began: a gap is real
 
 
-cdef struct Flow:
+cdef struct Flow:                  # one for each that is open: 480 bytes, so no gaps between its fields
     uint64_t hash
     Addr orig_h
     Addr resp_h
@@ -87,7 +86,6 @@ cdef struct Flow:
     uint32_t number                # in the table
     uint32_t timer_next
     uint32_t timer_before
-    uint32_t timer_slot
     uint32_t marks
     Time first
     Time last
@@ -98,21 +96,24 @@ cdef struct Flow:
     uint64_t services              # … and confirmed by what followed
     uint64_t failed                # … or left again
     Time report                    # when an interim record is due
-    char history[LONGEST_HISTORY]
-    uint8_t orig_l2[6]             # Ethernet addresses of the first packet
-    uint8_t resp_l2[6]
-    bint has_l2
+    Time twin_first                # another tenant has shown it: its flow began then
+    uint32_t twin_tenant
+    uint32_t twins                 # packets that another vantage showed again
+    uint16_t timer_slot
     uint16_t vlan                  # of the first packet; NO_VLAN: none
     uint16_t inner_vlan
-    bint one_way
-    bint partial                   # began in the middle
+    uint8_t orig_l2[6]             # Ethernet addresses of the first packet
+    uint8_t resp_l2[6]
+    char history[LONGEST_HISTORY]
     uint8_t first_seen             # bit is_orig: a packet of that side was seen
     uint8_t flips
-    bint is_twin                   # another tenant has shown it: its flow began at twin_first
-    uint32_t twin_tenant
-    Time twin_first
-    bint shed                      # not all of it was parsed: time or memory was short
-    bint lingers                   # it has ended; only late packets are waited for
+    uint8_t tries                  # datagrams that no protocol knew
+    Flag has_l2
+    Flag one_way
+    Flag partial                   # began in the middle
+    Flag is_twin
+    Flag shed                      # not all of it was parsed: time or memory was short
+    Flag lingers                   # it has ended; only late packets are waited for
     Side side[2]                   # by is_orig
 
 

@@ -89,7 +89,8 @@ cdef class FlowTable:
         f.tenant = f.uid_tenant = p.tenant
         f.first = f.last = p.ts
         f.envelope, f.tunnel_vni, f.tunnel_depth = p.envelope, p.tunnel_vni, p.tunnel_depth
-        f.timer_next = f.timer_before = f.timer_slot = NO_FLOW
+        f.timer_next = f.timer_before = NO_FLOW
+        f.timer_slot = NO_SLOT
         f.side[0].envelope = f.side[1].envelope = NO_FLOW
         f.has_l2, f.vlan, f.inner_vlan = p.has_link, p.vlan, p.inner_vlan
         if p.has_link:             # destination, then source (IEEE 802.3, 3.2)
@@ -173,8 +174,8 @@ cdef class FlowTable:
     cdef void schedule(self, Flow* f, Time wake) noexcept nogil:
         """Sets when to look at a flow.  It is hung up anew only when that is sooner than its slot comes by."""
         cdef int64_t slot = wake >> WHEEL_SHIFT
-        cdef uint32_t at
-        cdef bint later = wake >= f.wake and f.timer_slot != NO_FLOW
+        cdef uint16_t at
+        cdef bint later = wake >= f.wake and f.timer_slot != NO_SLOT
         f.wake = wake
         if later:
             return
@@ -182,18 +183,18 @@ cdef class FlowTable:
             slot = self.wheel_at + 1
         if slot > self.wheel_at + WHEEL_SLOTS - 1:
             slot = self.wheel_at + WHEEL_SLOTS - 1
-        if f.timer_slot != NO_FLOW:
+        if f.timer_slot != NO_SLOT:
             if ((f.timer_slot - self.wheel_at - 1) & (WHEEL_SLOTS - 1)) <= slot - self.wheel_at - 1:
                 return
             self.unlink(f)
-        at = slot & (WHEEL_SLOTS - 1)
+        at = <uint16_t>(slot & (WHEEL_SLOTS - 1))
         f.timer_slot, f.timer_before, f.timer_next = at, NO_FLOW, self.wheel[at]
         if self.wheel[at] != NO_FLOW:
             self.at(self.wheel[at]).timer_before = f.number
         self.wheel[at] = f.number
 
     cdef void unlink(self, Flow* f) noexcept nogil:
-        if f.timer_slot == NO_FLOW:
+        if f.timer_slot == NO_SLOT:
             return
         if f.timer_before != NO_FLOW:
             self.at(f.timer_before).timer_next = f.timer_next
@@ -201,7 +202,8 @@ cdef class FlowTable:
             self.wheel[f.timer_slot] = f.timer_next
         if f.timer_next != NO_FLOW:
             self.at(f.timer_next).timer_before = f.timer_before
-        f.timer_slot = f.timer_next = f.timer_before = NO_FLOW
+        f.timer_next = f.timer_before = NO_FLOW
+        f.timer_slot = NO_SLOT
 
     cdef void move_clock(self, Time now) noexcept nogil:
         if self.wheel_at < 0:
@@ -218,7 +220,8 @@ cdef class FlowTable:
         self.wheel_at = (self.now >> WHEEL_SHIFT) - 1
         while f != NULL:
             after = self.at(f.timer_next) if f.timer_next != NO_FLOW else NULL
-            f.timer_slot = f.timer_next = f.timer_before = NO_FLOW
+            f.timer_next = f.timer_before = NO_FLOW
+            f.timer_slot = NO_SLOT
             f.deadline -= by
             f.report -= by
             for i in range(2):

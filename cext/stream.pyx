@@ -190,7 +190,7 @@ cdef class Streams:
                 s.waits, s.waits_since, s.waits_packets, s.gap_at = True, now, 0, f.history_size
                 s.trusted = clean(f)
                 if s.held != NULL:     # not the first hole: it was seen when what stands behind it came
-                    s.waits_since, s.gap_at = s.held.ts, s.held.place
+                    s.waits_since, s.gap_at = s.held.ts, <uint8_t>s.held.place
 
     cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil:
         """One segment delivered or one hole given up; False when this side can only wait."""

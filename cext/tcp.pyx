@@ -98,7 +98,7 @@ cdef void set_partial(Flow* f, const Packet* p, bint is_orig) noexcept nogil:
     if (f.first_seen >> is_orig) & 1:
         return
     if is_orig:
-        f.partial = not p.flags & SYN or p.flags & ACK
+        f.partial = not p.flags & SYN or p.flags & ACK != 0
     elif not f.partial:
         f.partial = not p.flags & SYN
 
@@ -297,7 +297,7 @@ cdef uint64_t stream_bytes(const Flow* f, bint is_orig) noexcept nogil:
     cdef const Side* me = &f.side[is_orig]
     cdef uint64_t size = me.last if me.last > me.acked else me.acked
     if f.proto in (IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6):
-        return me.bytes
+        return me.last
     if f.proto != IPPROTO_TCP:
         return 0                   # what is payload of another transport is not known (Zeek)
     if me.before == SYN_SENT and me.state == RESET and f.side[not is_orig].state == INACTIVE and me.acked > 1:

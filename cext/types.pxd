@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 ctypedef int64_t Time              # nanoseconds since 1970-01-01 UTC
+ctypedef uint8_t Flag              # a bint of one byte; 0 or 1
 
 cdef enum:
     SECOND = 1000000000            # in Time

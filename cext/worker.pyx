@@ -328,7 +328,7 @@ cdef class Worker:
         """Offered to reassembly, where it may fill a gap, and counted apart."""
         cdef Turn turn
         self.twins += 1
-        f.side[is_orig].twins += 1
+        f.twins += 1
         if p.proto != IPPROTO_TCP:
             return
         if f.side[0].waits or f.side[1].waits:
@@ -358,7 +358,7 @@ cdef class Worker:
     cdef void take_datagram(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         if p.proto == IPPROTO_UDP:
             note_once(f, is_orig, MARK_DATA, c'D')
-        f.side[is_orig].bytes += p.claimed
+        f.side[is_orig].last += p.claimed
         if p.ts > f.last:
             f.last = p.ts
         if p.proto == IPPROTO_UDP:
