@@ -100,12 +100,11 @@ def many_flows(n: int) -> Callable[[Capture], None]:
 
 
 def new_flows(n: int) -> Callable[[Capture], None]:
-    """N datagrams of a flow each, 100,000 in a second and a minute between, so that flows expire."""
+    """N datagrams of a flow each, 2,000 in a second of the capture's time, so that 120,000 are open before they expire."""
 
     def fill(capture: Capture) -> None:
         for i in range(n):
-            if i % 100_000 == 0:
-                capture.second += 61
+            capture.second = START + i // 2000
             capture.add([udp(flow(i, 9999), True, bytes(22))])
 
     return fill

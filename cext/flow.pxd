@@ -9,7 +9,6 @@ cdef enum:
     NO_FLOW = 0xffffffff
     NO_SLOT = 0xffff
     LONGEST_HISTORY = 28
-    CHUNK_SHIFT = 10               # flows are allocated 1,024 at a time
     WHEEL_SLOTS = 1024
     WHEEL_SHIFT = 30               # a slot is 2^30 ns, about a second
 
@@ -118,16 +117,16 @@ cdef struct Flow:                  # one for each that is open: 480 bytes, so no
 
 
 cdef struct Bucket:
-    uint32_t tag                   # upper half of the hash
+    uint32_t tag                   # tag_of its hash
     uint32_t number
 
 
 @final
 cdef class FlowTable:
-    cdef Flow** chunks
+    cdef Flow* flows
     cdef Bucket* buckets
     cdef uint32_t mask
-    cdef uint32_t chunk_count
+    cdef uint32_t used             # places in it that were ever taken
     cdef uint32_t most             # flows at a time
     cdef uint64_t count
     cdef uint32_t free_list
@@ -157,7 +156,6 @@ cdef class FlowTable:
     cdef void set_back(self, Time by) noexcept nogil
     cdef Flow* take_all(self) noexcept nogil
     cdef bint grow(self) noexcept nogil
-    cdef bint add_chunk(self) noexcept nogil
 
 
 cdef void note(Flow* f, bint is_orig, char letter) noexcept nogil

@@ -1,11 +1,13 @@
 """The flow table: who talks with whom, and until when it is remembered.
 
-Open addressing over 8-byte buckets, flows in chunks that never move.  Each flow hangs in one slot of a timer wheel; a
+Open addressing over 8-byte buckets, flows in one stretch of memory that never moves.  Each flow hangs in one slot of a timer wheel; a
 flow whose deadline has moved on is hung up again when its slot comes by, so a packet pays nothing for its timer.  Time
 is packet time, and never goes back.
 """
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
+from posix.mman cimport (MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
+                         madvise, mmap, munmap)
 
 from cext.types cimport same_addr
 from cext.wire cimport prefetch
@@ -15,15 +17,26 @@ cdef enum:
     MOST_TRIES = 64                # flows looked at to find one to evict
 
 
+cdef inline uint32_t tag_of(uint64_t hash) noexcept nogil:
+    """What a bucket keeps of a hash; its low bits say where the run of buckets begins."""
+    return <uint32_t>(hash >> 32)
+
+
 cdef class FlowTable:
     def __cinit__(self, uint32_t most=1 << 20):
         cdef int i
-        self.most = (most + (1 << CHUNK_SHIFT) - 1) >> CHUNK_SHIFT << CHUNK_SHIFT
+        cdef void* all
+        self.most = most
         self.mask = FIRST_BUCKETS - 1
-        self.chunks = <Flow**>calloc(self.most >> CHUNK_SHIFT, sizeof(Flow*))
+        # Trick "reserved, not taken": addresses for all flows, memory for those that there were.  In huge pages, where the
+        # system gives them, a look at a flow misses the cache but not the table of pages.
+        all = mmap(NULL, <size_t>most * sizeof(Flow), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         self.buckets = <Bucket*>malloc(FIRST_BUCKETS * sizeof(Bucket))
-        if self.chunks == NULL or self.buckets == NULL:
+        if all == MAP_FAILED or self.buckets == NULL:
             raise MemoryError("flow table")
+        self.flows = <Flow*>all
+        madvise(all, <size_t>most * sizeof(Flow), MADV_HUGEPAGE)
         memset(self.buckets, 0xff, FIRST_BUCKETS * sizeof(Bucket))
         self.free_list = NO_FLOW
         self.wheel_at = -1
@@ -31,23 +44,21 @@ cdef class FlowTable:
             self.wheel[i] = NO_FLOW
 
     def __dealloc__(self):
-        cdef uint32_t i
-        for i in range(self.chunk_count):
-            free(self.chunks[i])
-        free(self.chunks)
+        if self.flows != NULL:
+            munmap(self.flows, <size_t>self.most * sizeof(Flow))
         free(self.buckets)
 
     cdef Flow* at(self, uint32_t number) noexcept nogil:
-        return &self.chunks[number >> CHUNK_SHIFT][number & ((1 << CHUNK_SHIFT) - 1)]
+        return &self.flows[number]
 
     cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil:
-        prefetch(&self.buckets[hash & self.mask])
+        prefetch(&self.buckets[tag_of(hash) & self.mask])
 
     cdef void prefetch_flow(self, uint64_t hash) noexcept nogil:
         """The lines of the flow that its bucket points at, if the first bucket is the right one."""
-        cdef Bucket b = self.buckets[hash & self.mask]
+        cdef Bucket b = self.buckets[tag_of(hash) & self.mask]
         cdef const uint8_t* line
-        if b.number != NO_FLOW and b.tag == <uint32_t>(hash >> 32):
+        if b.number != NO_FLOW and b.tag == tag_of(hash):
             line = <const uint8_t*>self.at(b.number)
             prefetch(line)
             prefetch(line + 64)
@@ -56,7 +67,7 @@ cdef class FlowTable:
 
     cdef Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil:
         """The flow of a packet and the side that sent it, or NULL."""
-        cdef uint32_t i = p.hash & self.mask, tag = <uint32_t>(p.hash >> 32)
+        cdef uint32_t tag = tag_of(p.hash), i = tag & self.mask
         cdef Flow* f
         while self.buckets[i].number != NO_FLOW:
             if self.buckets[i].tag == tag:
@@ -77,13 +88,15 @@ cdef class FlowTable:
         """A new flow whose first packet this is; with ``flip`` its sender is the responder.  NULL: no room."""
         cdef uint32_t i
         cdef Flow* f
-        if self.free_list == NO_FLOW and not self.add_chunk():
+        if self.count == self.most or (2 * (self.count + 1) > self.mask and not self.grow()):
             return NULL
-        if 2 * (self.count + 1) > self.mask and not self.grow():
-            return NULL
-        f = self.at(self.free_list)
-        self.free_list = f.timer_next
-        i = f.number
+        i = self.free_list
+        if i == NO_FLOW:           # none was given back: one that never was
+            i = self.used
+            self.used += 1
+        else:
+            self.free_list = self.at(i).timer_next
+        f = self.at(i)
         memset(f, 0, sizeof(Flow))
         f.number, f.hash, f.proto, f.one_way = i, p.hash, p.proto, p.one_way
         f.tenant = f.uid_tenant = p.tenant
@@ -108,24 +121,6 @@ cdef class FlowTable:
             self.peak = self.count
         return f
 
-    cdef bint add_chunk(self) noexcept nogil:
-        """1,024 more flows for the free list."""
-        cdef Flow* chunk
-        cdef uint32_t i, first = self.chunk_count << CHUNK_SHIFT
-        if first >= self.most:
-            return False
-        chunk = <Flow*>malloc(sizeof(Flow) << CHUNK_SHIFT)
-        if chunk == NULL:
-            return False
-        for i in range(1 << CHUNK_SHIFT):
-            chunk[i].number = first + i
-            chunk[i].timer_next = first + i + 1
-        chunk[(1 << CHUNK_SHIFT) - 1].timer_next = self.free_list
-        self.free_list = first
-        self.chunks[self.chunk_count] = chunk
-        self.chunk_count += 1
-        return True
-
     cdef bint grow(self) noexcept nogil:
         """Twice as many buckets.  Flows stay where they are."""
         cdef uint32_t old = self.mask + 1
@@ -146,14 +141,15 @@ cdef class FlowTable:
             f = self.after(f)
 
     cdef void enter(self, const Flow* f) noexcept nogil:
-        cdef uint32_t i = f.hash & self.mask
+        cdef uint32_t tag = tag_of(f.hash), i = tag & self.mask
         while self.buckets[i].number != NO_FLOW:
             i = (i + 1) & self.mask
-        self.buckets[i].tag, self.buckets[i].number = <uint32_t>(f.hash >> 32), f.number
+        self.buckets[i].tag, self.buckets[i].number = tag, f.number
 
     cdef void remove(self, Flow* f) noexcept nogil:
-        """Out of buckets and wheel; its place is free.  What follows in the run of buckets is moved up."""
-        cdef uint32_t i = f.hash & self.mask, j, home
+        """Out of buckets and wheel; its place is free.  What follows in the run of buckets is moved up: where its run
+        began stands in its tag, so no other flow is touched, which would be a miss of the cache each."""
+        cdef uint32_t i = tag_of(f.hash) & self.mask, j, home
         while self.buckets[i].number != f.number:
             i = (i + 1) & self.mask
         j = i
@@ -161,7 +157,7 @@ cdef class FlowTable:
             j = (j + 1) & self.mask
             if self.buckets[j].number == NO_FLOW:
                 break
-            home = self.at(self.buckets[j].number).hash & self.mask
+            home = self.buckets[j].tag & self.mask
             if ((j - home) & self.mask) >= ((j - i) & self.mask):
                 self.buckets[i] = self.buckets[j]
                 i = j
