@@ -100,7 +100,7 @@ def many_flows(n: int) -> Callable[[Capture], None]:
 
 
 def new_flows(n: int) -> Callable[[Capture], None]:
-    """N datagrams of a flow each, 2,000 in a second of the capture's time, so that 120,000 are open before they expire."""
+    """N datagrams of a flow each, 2,000 in a second of the capture's time: 120,000 are open before the first expire."""
 
     def fill(capture: Capture) -> None:
         for i in range(n):

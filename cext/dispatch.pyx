@@ -578,8 +578,7 @@ cdef class Dispatch(Taker):
         """A new parser, owned by the Conn; all its fields are zero."""
         cdef object kind = <object>protocol(number).kind[datagrams]
         try:
-            parser = kind.__new__(kind)
-            parser.__init__()
+            parser = kind()
         except Exception:          # a Python parser's constructor; its flow is left alone
             return NULL
         Py_INCREF(parser)
