@@ -1,8 +1,8 @@
 """The flow table: who talks with whom, and until when it is remembered.
 
-Open addressing over 8-byte buckets, flows in one stretch of memory that never moves.  Each flow hangs in one slot of a timer wheel; a
-flow whose deadline has moved on is hung up again when its slot comes by, so a packet pays nothing for its timer.  Time
-is packet time, and never goes back.
+Open addressing over 8-byte buckets, flows in one stretch of memory that never moves.  Each flow hangs in one slot of a
+timer wheel; a flow whose deadline has moved on is hung up again when its slot comes by, so a packet pays nothing for
+its timer.  Time is packet time, and never goes back.
 """
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
@@ -28,8 +28,8 @@ cdef class FlowTable:
         cdef void* all
         self.most = most
         self.mask = FIRST_BUCKETS - 1
-        # Trick "reserved, not taken": addresses for all flows, memory for those that there were.  In huge pages, where the
-        # system gives them, a look at a flow misses the cache but not the table of pages.
+        # Trick "reserved, not taken": addresses for all flows, memory for those that there were.  In huge pages, where
+        # the system gives them, a look at a flow misses the cache but not the table of pages.
         all = mmap(NULL, <size_t>most * sizeof(Flow), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         self.buckets = <Bucket*>malloc(FIRST_BUCKETS * sizeof(Bucket))

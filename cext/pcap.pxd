@@ -43,9 +43,7 @@ cdef class Capture(FrameSource):
     cdef Time last                 # time of the frame before
     cdef Frame held                # the one frame that lay past fill's limit
     cdef bint holding
-    cdef Buffer own                # bytes that were fed, where nothing is mapped
-    cdef Py_buffer mapped          # holds the map open
-    cdef bint is_mapped
+    cdef Buffer own                # bytes that were fed
     cdef size_t dropped            # bytes fed and already thrown away
     cdef uint64_t frames
 

@@ -2,9 +2,9 @@
 
 pcap in both byte orders and both resolutions; pcapng with several sections and interfaces, if_tsresol and if_tsoffset,
 enhanced, simple and the old packet blocks; other blocks are passed over (draft-ietf-opsawg-pcap,
-draft-ietf-opsawg-pcapng).  The bytes are either mapped whole, or fed chunk by chunk.
+draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk.
 """
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
@@ -38,18 +38,12 @@ STATES = ("reading", "hungry", "ended", "cut off", "damaged", "no capture")
 
 
 cdef class Capture(FrameSource):
-    """Frames of one capture.  Give it a mapped buffer, or ``feed`` it bytes and say ``end``."""
+    """Frames of one capture: ``feed`` it bytes and say ``end``."""
 
-    def __cinit__(self, mapped=None):
+    def __cinit__(self):
         self.state = READING
-        if mapped is not None:
-            PyObject_GetBuffer(mapped, &self.mapped, PyBUF_SIMPLE)
-            self.is_mapped = self.whole = True
-            self.base, self.size = <const uint8_t*>self.mapped.buf, self.mapped.len
 
     def __dealloc__(self):
-        if self.is_mapped:
-            PyBuffer_Release(&self.mapped)
         free(self.interfaces)
         free(self.own.p)
 
@@ -94,11 +88,6 @@ cdef class Capture(FrameSource):
     def offset(self):
         """Bytes read, of the plain capture."""
         return self.dropped + self.at
-
-    @property
-    def address(self):
-        """Where the mapped file begins."""
-        return <size_t>self.base
 
     @property
     def frames_read(self):

@@ -1,7 +1,6 @@
 """Packets on their way to other processes."""
 from cython cimport final
-from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from cext.decap cimport MOST_ENVELOPES, Decap
 from cext.intake cimport Intake
@@ -11,11 +10,9 @@ from cext.types cimport Time
 
 cdef enum:
     WINDOWS = 8                    # of the ring
-    MOST_FRAMES = 16384             # in a window
+    MOST_FRAMES = 4096             # in a window
     MOST_MARKS = 1024
-    MOST_BYTES = 1 << 22           # more than any packet has
-    MOST_FILES = 1024              # mapped at a time; what is in others is copied
-    IN_WINDOW = 0                  # in the place of a file
+    MOST_BYTES = 1 << 21           # more than any packet has
 
 
 cdef struct Mark:                  # the end of a batch
@@ -27,7 +24,6 @@ cdef struct Stretch:               # what a window has for one share
     uint32_t marks
     uint32_t packets
     Mark mark[MOST_MARKS + 1]
-    uint16_t file[MOST_FRAMES]     # that the packet's bytes are in
     Packet packet[MOST_FRAMES]
 
 
@@ -58,8 +54,8 @@ cdef class Divider(Memory):
     cdef uint32_t known            # envelopes that were handed out
     cdef Time marked               # the clock of the last mark
 
-    cdef bint fill(self, Capture capture, uint16_t file, Time limit) noexcept nogil
-    cdef bint put_batch(self, Capture capture, uint16_t file) noexcept nogil
+    cdef bint fill(self, Capture capture, Time limit) noexcept nogil
+    cdef bint put_batch(self) noexcept nogil
     cdef bint copy_bytes(self, Packet* p) noexcept nogil
     cdef void mark(self, Time now) noexcept nogil
 
@@ -69,8 +65,6 @@ cdef class Share(Memory):
     cdef uint32_t share
     cdef uint32_t marks            # batches taken of the window in hand
     cdef uint32_t taken            # … and packets
-    cdef ptrdiff_t shifts[MOST_FILES]   # from an address of the reading process to one of ours
-    cdef dict files                # what holds the maps open
     cdef const Packet* batch
     cdef int opened
     cdef Time now

@@ -2,18 +2,17 @@
 
 A window is a stretch of the captures, in memory that all have: the packets of each share, and where its batches ended,
 so that time goes on in every share as it does in one process.  Windows go round in a ring; who may touch which is said
-outside.  A packet's bytes stay in the file, which each process maps where it likes; those of what cannot be mapped, and
-of datagrams put together from fragments, are copied into the window.
+outside.  A packet's bytes are copied into the window, so it does not matter where they came from; all processes have
+the memory at one address, for it is made before they are.
 
     memory = envelopes | window, stretch of share 0, of share 1 … | window, stretch …  | …
 """
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcpy
 
 from cext.packet cimport BATCH
 
 RING = WINDOWS
-FILES = MOST_FILES
 
 
 def size(int shares):
@@ -56,14 +55,11 @@ cdef class Divider(Memory):
     def __init__(self, buffer, uint32_t shares, Intake intake):
         self.intake = intake
 
-    def read(self, Capture capture, uint16_t file, Time limit):
-        """Reads frames up to ``limit`` into the window in hand; ``file``: its number, where the others map it.
-
-        True when the window is full: then it is handed out first.
-        """
+    def read(self, Capture capture, Time limit):
+        """Reads frames up to ``limit`` into the window in hand.  True when it is full: then it is handed out first."""
         cdef bint full
         with nogil:
-            full = self.fill(capture, file, limit)
+            full = self.fill(capture, limit)
         return full
 
     @property
@@ -83,7 +79,7 @@ cdef class Divider(Memory):
         for share in range(self.shares):
             self.stretch(share).marks = self.stretch(share).packets = 0
 
-    cdef bint fill(self, Capture capture, uint16_t file, Time limit) noexcept nogil:
+    cdef bint fill(self, Capture capture, Time limit) noexcept nogil:
         cdef int n
         while True:
             if not self.pending:
@@ -93,7 +89,7 @@ cdef class Divider(Memory):
                 self.frames += n
                 self.next = 0
                 self.pending = True
-            if not self.put_batch(capture, file):
+            if not self.put_batch():
                 self.mark(self.marked)         # the rest of the batch comes with the next window, and its time
                 return True
             self.pending = False
@@ -102,19 +98,16 @@ cdef class Divider(Memory):
             if self.frames + BATCH > MOST_FRAMES or self.stretch(0).marks == MOST_MARKS:
                 return True
 
-    cdef bint put_batch(self, Capture capture, uint16_t file) noexcept nogil:
+    cdef bint put_batch(self) noexcept nogil:
         """The packets of a batch; False when the bytes of one do not fit any more."""
         cdef Packet* p
         cdef Stretch* s
-        cdef bint in_file
         while self.next < self.intake.opened:
             p = &self.intake.batch[self.next]
-            in_file = file != IN_WINDOW and capture.base <= p.frame < capture.base + capture.size
-            if not in_file and not self.copy_bytes(p):
+            if not self.copy_bytes(p):
                 return False
             s = self.stretch(p.lot % self.shares)
             s.packet[s.packets] = p[0]
-            s.file[s.packets] = file if in_file else <uint16_t>IN_WINDOW
             s.packets += 1
             self.next += 1
         return True
@@ -145,19 +138,7 @@ cdef class Share(Memory):
     """The side that takes."""
 
     def __init__(self, buffer, uint32_t shares, uint32_t share):
-        self.share, self.files = share, {}
-
-    def open_file(self, uint16_t number, mapped, size_t address):
-        """A file, mapped here, which the reading process has at ``address``."""
-        cdef Py_buffer ours
-        PyObject_GetBuffer(mapped, &ours, PyBUF_SIMPLE)
-        self.shifts[number % MOST_FILES] = <const uint8_t*>ours.buf - <const uint8_t*>address
-        PyBuffer_Release(&ours)
-        self.files[number] = mapped
-
-    def close_file(self, uint16_t number):
-        """No window speaks of the file any more."""
-        del self.files[number]
+        self.share = share
 
     cdef begin(self, Decap decap):
         """A window comes into hand; its new envelopes get the numbers that they have there."""
@@ -167,19 +148,13 @@ cdef class Share(Memory):
         self.marks = self.taken = 0
 
     cdef bint next_batch(self) noexcept nogil:
-        """The share's packets of the next batch, with addresses of this process; False at the window's end."""
+        """The share's packets of the next batch; False at the window's end."""
         cdef Stretch* s = self.stretch(self.share)
-        cdef Packet* p
-        cdef uint32_t i
-        cdef ptrdiff_t shift
         if self.marks == s.marks:
             self.turn()
             return False
         self.batch, self.now = &s.packet[self.taken], s.mark[self.marks].now
         self.opened = <int>(s.mark[self.marks].packets - self.taken)
-        for i in range(self.taken, s.mark[self.marks].packets):
-            p, shift = &s.packet[i], self.shifts[s.file[i]]
-            p.frame, p.ip, p.end, p.payload = p.frame + shift, p.ip + shift, p.end + shift, p.payload + shift
         self.taken = s.mark[self.marks].packets
         self.marks += 1
         return True

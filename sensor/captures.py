@@ -1,12 +1,11 @@
 """Files, directories, globs and standard input → captures in the order of time.
 
 Bytes are read in chunks that fit a near cache, right to where frames are taken from; gzip, zstd and xz are unpacked.
-The content tells which is which, never the name.  Where several processes read one file, it is mapped instead.
+The content tells which is which, never the name.
 """
 import glob
 import io
 import logging
-import mmap
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -131,9 +130,8 @@ def read_into(file: BinaryIO, room: memoryview) -> int:
 class Source:
     """One capture that is being read."""
 
-    def __init__(self, name: str, mapped: bool = False) -> None:
-        self.name, self.mapped = name, mapped
-        self.stream: BinaryIO | None = None
+    def __init__(self, name: str) -> None:
+        self.name, self.capture = name, Capture()
         try:
             file = open(0 if name == "-" else name, "rb", buffering=0, closefd=name != "-")  # noqa: SIM115
             self.file = cast(BinaryIO, file)
@@ -142,26 +140,21 @@ class Source:
             raise CaptureError(f"{name}: {error.strerror or error}") from None
 
     def start(self, file: BinaryIO) -> None:
-        """A plain file is read as it is, or mapped; anything else is a stream that may have to be unpacked."""
+        """A plain file is read as it is; anything else may have to be unpacked."""
         about = os.fstat(file.fileno())
         if stat.S_ISDIR(about.st_mode):
             raise CaptureError(f"{self.name}: is a directory")
-        if stat.S_ISREG(about.st_mode) and about.st_size and self.name != "-":
+        self.is_pipe = not stat.S_ISREG(about.st_mode)
+        if about.st_size and self.name != "-" and not self.is_pipe:
             magic = os.pread(file.fileno(), LONGEST_MAGIC, 0)
             if not any(magic.startswith(start) for start in DECOMPRESSORS):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                if self.mapped:
-                    self.capture = Capture(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-                else:
-                    self.capture, self.stream = Capture(), file
+                self.stream = file
                 return
-        self.capture = Capture()
         self.stream = unpacked(file)
 
     def refill(self) -> None:
         """The next chunk.  A stream that breaks off gives what it had, and a warning."""
-        if self.stream is None:
-            return
         try:
             n = read_into(self.stream, self.capture.room(CHUNK))
         except broken() as error:
@@ -188,11 +181,6 @@ class Source:
         return None
 
     @property
-    def is_mapped(self) -> bool:
-        """The frames are where they are in the file."""
-        return self.stream is None
-
-    @property
     def is_capture(self) -> bool:
         """False once it is known that the file is of no format that is read."""
         return self.capture.status != "no capture"
@@ -205,20 +193,19 @@ def not_a_capture(name: str) -> str:
     return f"{name}: is no capture; {READ}"
 
 
-def in_order(names: list[str], refuse: Callable[[str], None], mapped: bool = False) -> Iterator[tuple[Source, int]]:
+def in_order(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[Source, int]]:
     """Pairs of (source, time): read the source up to that time, then ask for the next pair.
 
     Files are merged by the time of their packets.  A file is open only while its packets are due, so thousands of
-    rotated files cost two at a time.  ``refuse`` is told of files that cannot be read; the others go on.  ``mapped``:
-    plain files are mapped.
+    rotated files cost two at a time.  ``refuse`` is told of files that cannot be read; the others go on.
     """
-    waiting = sorted(first_times(names, refuse, mapped), reverse=True)
+    waiting = sorted(first_times(names, refuse), reverse=True)
     running: list[tuple[int, int, Source]] = []
     while waiting or running:
         soonest = min(running)[0] if running else FOREVER
         while waiting and waiting[-1][0] <= soonest:
             time, order, source = waiting.pop()
-            running.append((time, order, source if isinstance(source, Source) else Source(source, mapped)))
+            running.append((time, order, source if isinstance(source, Source) else Source(source)))
             soonest = min(soonest, time)
         entry = min(running)
         running.remove(entry)
@@ -232,12 +219,11 @@ def in_order(names: list[str], refuse: Callable[[str], None], mapped: bool = Fal
             running.append((time_left, entry[1], source))
 
 
-def first_times(names: list[str], refuse: Callable[[str], None],
-                mapped: bool) -> Iterator[tuple[int, int, "Source | str"]]:
+def first_times(names: list[str], refuse: Callable[[str], None]) -> Iterator[tuple[int, int, "Source | str"]]:
     """Time of the first packet, place in the list, and the file: by name, or open where it cannot be opened twice."""
     for order, name in enumerate(names):
         try:
-            source = Source(name, mapped)
+            source = Source(name)
         except CaptureError as error:
             refuse(str(error))
             continue

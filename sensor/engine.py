@@ -104,8 +104,6 @@ class Totals(NamedTuple):
 class Replay:
     """One run over some captures.  Iterating gives encoded records; afterwards the counters tell what happened."""
 
-    mapped = False                 # plain files are not read, but mapped
-
     def __init__(self, names: list[str], options: Options) -> None:
         self.names, self.options, self.refused = names, options, 0
         self.on_progress: Callable[[str, int], None] = lambda name, offset: None
@@ -136,7 +134,7 @@ class Replay:
 
     def sources(self) -> Iterator[Chunk]:
         """Reads all captures."""
-        for source, limit in captures.in_order(self.names, self.refuse, self.mapped):
+        for source, limit in captures.in_order(self.names, self.refuse):
             yield from self.read(source, limit)
             if self.stopped:
                 break

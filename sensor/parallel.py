@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from typing import Any, NoReturn
 
 import msgpack
 
-from cext.windows import FILES, RING, Divider, Share, size
+from cext.windows import RING, Divider, Share, size
 from sensor import captures
 from sensor.engine import Chunk, Format, Options, Replay, Totals
 from sensor.errors import SensorError
@@ -36,9 +35,7 @@ from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.engine")
 READ, DAY = 1 << 20, 86400.0
-ORDER = struct.Struct("=cHQ")      # to a worker: what, number of the file, its address
-WINDOW, OPEN, CLOSE, END = b"w", b"o", b"c", b"e"
-READING = ("reading", "hungry")    # states of a capture that may have more
+WINDOW, END = b"w", b"e"           # to a worker: the next window is whole; there will be no more
 
 
 class Helper:
@@ -51,9 +48,9 @@ class Helper:
         self.said: dict[str, Any] | None = None
         self.is_running = True
 
-    def tell(self, what: bytes, number: int = 0, address: int = 0, *files: int) -> None:
+    def tell(self, what: bytes) -> None:
         with contextlib.suppress(ConnectionError):     # its end is seen where its answers are read
-            socket.send_fds(self.orders, [ORDER.pack(what, number, address)], list(files), socket.MSG_NOSIGNAL)
+            self.orders.send(what, socket.MSG_NOSIGNAL)
 
     def hear(self) -> Iterator[Any]:
         """What it has said; nothing any more when it has ended."""
@@ -69,8 +66,6 @@ class ParallelReplay(Replay):
     """A replay whose workers are processes, which begin at once.  They write to the output themselves, in turns; what
     is left to its iteration are certificates and the stats record."""
 
-    mapped = True                  # so that bytes need not be handed over
-
     def __init__(self, names: list[str], options: Options, shares: int, output: str) -> None:
         # the records of each process come apart by kind, for those of certificates are looked at
         super().__init__(names, options._replace(by_kind=True))
@@ -78,7 +73,6 @@ class ParallelReplay(Replay):
         self.output = SharedOutput(output, options.format)
         self.memory = mmap.mmap(-1, size(shares))
         self.divider = Divider(self.memory, shares, self.worker.intake)
-        self.files: dict[captures.Source, int] = {}    # mapped by the workers too
         self.handed_out = 0
         self.certificates, self.told = b"", 0
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])      # until a child knows what it means
@@ -118,23 +112,11 @@ class ParallelReplay(Replay):
 
     def take(self, source: captures.Source, limit: int) -> bool:
         """Some frames into the window in hand, which is handed out when it is full, or the source has no more now."""
-        full = self.divider.read(source.capture, self.number_of(source), limit)
+        full = self.divider.read(source.capture, limit)
         status = source.capture.status
-        if full or status not in READING or status == "hungry":
-            self.hand_out()
-        if not full and status not in READING and source in self.files:
-            self.tell_all(CLOSE, self.files.pop(source))
+        if full or status not in ("reading", "hungry") or (status == "hungry" and source.is_pipe):
+            self.hand_out()            # what a pipe had is told before it is asked for more
         return full
-
-    def number_of(self, source: captures.Source) -> int:
-        """The number under which the workers have a file mapped; 0 where they have not."""
-        if source in self.files or not source.is_mapped:
-            return self.files.get(source, 0)
-        number = next((n for n in range(1, FILES) if n not in self.files.values()), 0)
-        if number:
-            self.files[source] = number
-            self.tell_all(OPEN, number, source.capture.address, source.file.fileno())
-        return number
 
     def hand_out(self) -> None:
         """The window in hand to the workers, once the next is free: half of the ring, to change sides less often."""
@@ -145,15 +127,12 @@ class ParallelReplay(Replay):
                 self.listen()
         self.divider.hand_out()
         self.handed_out += 1
-        self.tell_all(WINDOW)
+        for helper in self.helpers:
+            helper.tell(WINDOW)
 
     def waiting(self) -> int:
         """Windows that a worker is not done with."""
         return self.handed_out - min(helper.windows for helper in self.helpers)
-
-    def tell_all(self, what: bytes, number: int = 0, address: int = 0, *files: int) -> None:
-        for helper in self.helpers:
-            helper.tell(what, number, address, *files)
 
     # ---- what the workers say --------------------------------------------------------------------------------------
 
@@ -255,7 +234,7 @@ def work(replay: ParallelReplay, share: Share, orders: socket.socket, answers: i
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         replay.output.join()
         with os.fdopen(answers, "wb", buffering=0) as out:
-            for _ in windows(share, orders):
+            while orders.recv(1) == WINDOW:
                 replay.worker.take_window(share)
                 emit(replay, out)
                 send(out, None)
@@ -272,22 +251,6 @@ def work(replay: ParallelReplay, share: Share, orders: socket.socket, answers: i
     except BaseException:
         LOG.exception("a process of the replay failed")
     os._exit(code)
-
-
-def windows(share: Share, orders: socket.socket) -> Iterator[None]:
-    """Comes back for each window, until the end; opens and closes files between them."""
-    while True:
-        order, files, _, _ = socket.recv_fds(orders, ORDER.size, 1)
-        what, number, address = ORDER.unpack(order)
-        if what == END:
-            return
-        if what == WINDOW:
-            yield
-        elif what == CLOSE:
-            share.close_file(number)
-        else:
-            share.open_file(number, mmap.mmap(files[0], 0, access=mmap.ACCESS_READ), address)
-            os.close(files[0])
 
 
 def emit(replay: ParallelReplay, out: RawIOBase) -> None:

@@ -164,7 +164,9 @@ def test_flows_follow_a_clock_that_was_set_back() -> None:
 
     worker = Run(b"").worker
     for data in (at(2 * hour, 2 * hour + 1), at(hour + 2), at(hour + 63, hour + 64)):
-        capture = Capture(data)
+        capture = Capture()
+        capture.feed(data)
+        capture.end()
         while worker.run(capture):
             pass
         worker.set_clock(round((hour + 2) * 1e9))

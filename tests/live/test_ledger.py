@@ -18,7 +18,9 @@ def worker() -> Worker:
 
 def read(made: Worker, frames: int) -> Capture:
     """A worker that has read a connection of some frames."""
-    capture = Capture(pcap(list(connection([(True, b"x")] * 40).frames())[:frames]))
+    capture = Capture()
+    capture.feed(pcap(list(connection([(True, b"x")] * 40).frames())[:frames]))
+    capture.end()
     while made.run(capture):
         pass
     return capture
