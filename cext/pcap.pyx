@@ -272,6 +272,9 @@ cdef class Capture(FrameSource):
             n = self.interfaces[0].snap
         if n > size - 16:
             n = size - 16
+        if n > LONGEST_FRAME:
+            self.state = DAMAGED
+            return False
         frame.ts = self.last
         frame.p, frame.captured, frame.link = p + 12, n, self.interfaces[0].link
         return True

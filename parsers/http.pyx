@@ -296,9 +296,15 @@ cdef class HttpParser(Parser):
     cdef void header(self, Conn* conn, bint asks, const Line* said) noexcept nogil:
         """One header, with the lines that it was folded into (obsolete since RFC 7230)."""
         cdef Span name = part(said.text, 0, said.colon), value
+        cdef Cursor c
         cdef Message* m = &self.message[asks]
         cdef Draft* d = self.asking if asks else self.queue.first
         cdef const Header* known
+        if self.folded:            # the colon may stand in a line that goes on with this one
+            c = within(said.text)
+            name = until(&c, c':')
+            if c.short:
+                return
         if name.n == 0 or name.n == said.text.n:
             return                 # no name, or no colon
         known = find_header(name)
@@ -306,7 +312,7 @@ cdef class HttpParser(Parser):
                 self.folded or said.bare_cr or policy(conn) & HTTP_HEADERS):
             lend_item(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, known.capital)
             return                 # most headers are only listed
-        value = trimmed(behind(said.text, said.colon + 1))
+        value = trimmed(behind(said.text, name.n + 1))
         if self.folded:
             value = unfolded(conn, d, value)
         elif said.bare_cr:

@@ -101,6 +101,18 @@ def test_simple_packets_take_the_time_of_the_packet_before() -> None:
     assert Run(data).one("http")["ts"] == START
 
 
+def test_a_packet_beyond_the_longest_is_damage_in_every_format() -> None:
+    """Else one would not fit where those that share the work expect it."""
+    huge = FRAMES[0][1] + bytes(3 << 20)
+    simple = block(3, struct.pack("<I", len(huge)) + huge)
+    for data in (pcap([(START, huge)], snap=1 << 30), section() + interface(snap=0) + simple,
+                 section() + interface(snap=0) + enhanced(START, huge)):  # fmt: skip
+        capture = Capture()
+        capture.feed(data)
+        capture.end()
+        assert (capture.next_time(), capture.status) == (None, "damaged")
+
+
 @pytest.mark.parametrize(
     "pack",
     [

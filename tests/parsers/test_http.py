@@ -194,3 +194,21 @@ def test_what_a_refused_upgrade_offered_is_not_the_next_ones() -> None:
     ]
     record = run(connection(turns, dport=80).frames()).one("websocket")
     assert (record["uri"], record["client_protocols"]) == ("/b", ["two"])
+
+
+@pytest.mark.parametrize(
+    ("head", "names", "length", "weirds"),
+    [
+        (b"Content-Length\r\n : 5", ["CONTENT-LENGTH"], 5, {"HTTP_space_before_colon"}),
+        (b"nocolon\r\n Host: evil", ["NOCOLON\r\n HOST"], 0, set()),
+        (b"nothing\r\n at all", [], 0, set()),
+    ],
+)
+def test_a_colon_behind_a_fold_is_still_a_headers(head: bytes, names: list[str], length: int, weirds: set[str]) -> None:
+    """Some server takes such a name, so it must not be passed over (RFC 9112, 5.2)."""
+    body = b"hello" if length else b""
+    got = run(connection([(True, b"POST / HTTP/1.1\r\n" + head + b"\r\nX: y\r\n\r\n" + body), (False, OK)]).frames())
+    (record,) = got.of("http")
+    assert record["client_header_names"] == [*names, "X"]
+    assert record["request_body_len"] == length
+    assert {weird["name"] for weird in got.of("weird")} >= weirds
