@@ -14,7 +14,7 @@ from cext.told import Told
 from cext.worker import Worker
 from cext.writer import Writer
 from sensor import captures
-from sensor.errors import CaptureError, UsageError
+from sensor.errors import CaptureError, SensorError, UsageError
 from sensor.networks import PRIVATE, SERVER_TCP, SERVER_UDP, local
 from sensor.protocols import check_kinds
 from sensor.tenants import Tenants
@@ -53,9 +53,16 @@ class Options(NamedTuple):
 
 def build(options: Options, told: Told | None = None) -> Worker:
     """A worker that does what the options say; ``told`` is shared by several.  Raises UsageError for what makes no
-    sense."""
+    sense, SensorError where memory is short."""
     check(options)
-    tenants = Tenants(options.tenant)
+    try:
+        return made(options, Tenants(options.tenant), told)
+    except MemoryError as error:
+        raise SensorError(f"not enough memory ({error}): allow fewer flows than {options.max_flows:,} with "
+                          "--max-flows, or more memory (ulimit -v, vm.overcommit_memory)") from None
+
+
+def made(options: Options, tenants: Tenants, told: Told | None) -> Worker:
     decap = Decap(tenants, vxlan_ports=options.vxlan_ports, geneve_ports=options.geneve_ports,
                   max_depth=options.max_depth, open_tunnels=options.open_tunnels)
     writer = Writer(decap, seed=options.seed, local=local(options.local_nets), told=told,

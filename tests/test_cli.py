@@ -36,6 +36,14 @@ def test_records_go_to_standard_output_and_words_to_standard_error() -> None:
     assert "113 packets" in words and "http" in words and "{" not in words
 
 
+def test_memory_that_is_not_to_be_had_is_told_with_what_to_do() -> None:
+    command = ["bash", "-c", 'ulimit -v 400000; exec "$@"', "sh", *SENSOR, "replay", "-q", HTTP]
+    done = subprocess.run(command, capture_output=True, cwd="/", check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().count("\n") == 1 and "--max-flows" in done.stderr.decode()
+    assert subprocess.run([*command, "--max-flows", "1000"], capture_output=True, cwd="/", check=False).returncode == 0
+
+
 def test_quiet_says_nothing() -> None:
     assert sensor("replay", "-q", HTTP).stderr == b""
 
