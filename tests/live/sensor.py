@@ -28,6 +28,7 @@ class Live:
                 lab.inside(lab.listener, command), stderr=log, env=os.environ | {"PATH": PATH} | env
             )
         self.wait(lambda: ready in self.log.read_text())
+        self.wait(lambda: all(named(pid).startswith("cmri-") for pid in self.children()))  # each names itself
 
     def wait(self, reached: Callable[[], bool], seconds: float = 20) -> None:
         end = time.monotonic() + seconds
