@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,14 +42,14 @@ class Table:
     def __init__(self, runs: int, scale: float, work: Path) -> None:
         self.runs, self.scale, self.work, self.rows = runs, scale, work, list[Row]()
 
-    def add(self, *row: object, **more: object) -> None:
-        self.rows.append(Row(*row, **more))  # type: ignore[arg-type]
-        one = self.rows[-1]
+    def add(self, what: str, measured: float, unit: str, goal: float | None = None, at_most: bool = True) -> None:
+        one = Row(what, measured, unit, goal, at_most)
+        self.rows.append(one)
         bound = "" if one.goal is None else f"{'at most' if one.at_most else 'at least'} {one.goal:g}"
         print(f"{one.what:<62} {one.measured:12.4g} {one.unit:<22} {bound:<16} {one.verdict}", flush=True)
 
-    def make(self, name: str, fill: object) -> Path:
-        return traffic.made(self.work / f"{name}.pcap", fill)  # type: ignore[arg-type]
+    def make(self, name: str, fill: Callable[[traffic.Capture], None]) -> Path:
+        return traffic.made(self.work / f"{name}.pcap", fill)
 
     def cost(self, capture: Path, options: str = "", runs: int | None = None) -> Cost:
         """Without start-up, which is a row of its own."""
