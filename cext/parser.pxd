@@ -1,12 +1,13 @@
 """The contract of a parser, and what the engine gives it."""
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport strcmp
 
 from cext.buffer cimport Buffer
 from cext.cursor cimport Cursor
 from cext.flow cimport Flow, flip
-from cext.record cimport Draft, Layout, Record, Schema
-from cext.types cimport Addr, Span, Time
+from cext.pool cimport take_block
+from cext.record cimport Draft, Layout, Record, Schema, unfold
+from cext.types cimport Addr, Flag, Span, Time
 
 cdef enum Match:
     MAYBE                          # not enough bytes to tell
@@ -42,9 +43,13 @@ cdef struct Tap:                   # what the engine keeps of one direction of a
     uint64_t skip_seen
     uint64_t skip_missed
     uint32_t need                  # do not call before so many bytes are there
-    bint waiting                   # the parser said WAIT
-    bint skipping
-    bint ended                     # the FIN was reached
+    Flag waiting                   # the parser said WAIT
+    Flag skipping
+    Flag ended                     # the FIN was reached
+
+
+cdef struct Weirds:
+    const char* names[MOST_WEIRDS]
 
 
 ctypedef bint (*Unwrapped)(Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil
@@ -54,31 +59,32 @@ cdef struct Conn:                  # what a parser may see of its flow
     Flow* flow
     Time ts                        # of the packet whose bytes are fed
     uint32_t segment_bytes         # of the TCP segment, or datagram, that they came in
-    bint truncated                 # a datagram of which the copy lacks the end
-    bint midstream                 # the flow's first bytes were not seen
+    Flag truncated                 # a datagram of which the copy lacks the end
+    Flag midstream                 # the flow's first bytes were not seen
     # the engine's own
+    uint8_t inner_parsing          # dispatch's Parsing of the stream inside
+    Flag orig_first                # which side spoke first while it was not known who parses
+    Flag spoken[2]
+    uint8_t tries                  # segments of an unknown flow that were looked at
+    uint8_t switches               # times that another protocol took over
+    int8_t protocol
+    int8_t next_protocol           # set by hand_over
+    uint8_t weird_count
     void* sink                     # Sink, borrowed
     void* engine                   # Dispatch, borrowed
     Unwrapped unwrapped            # the engine's answer to unwrap
     Conn* inner                    # the stream inside of this one, owned
     Conn* outer                    # the stream that this one is inside of, or NULL
-    uint8_t inner_parsing          # dispatch's Parsing of it
     uint64_t services              # Flow.services when it began
     void* parser                   # Parser, owned
-    int protocol
-    int next_protocol              # set by hand_over
     uint64_t candidates[2]         # protocols that what a side has said may still be, by is_orig
-    bint spoken[2]
-    uint32_t switches              # times that another protocol took over
-    uint32_t tries                 # segments of an unknown flow that were looked at
-    bint orig_first                # which side spoke first while it was not known who parses
-    uint32_t weird_count
-    const char* weirds[MOST_WEIRDS]  # names that were told of this flow
+    Weirds* weirds                 # names that were told of this flow; NULL: none
     Tap taps[2]                    # by is_orig
 
 
 cdef class Parser:
-    """One flow's parser; made with all fields zero.  Every answer has a default but ``feed``."""
+    """One flow's parser; made with all fields zero.  Every answer has a default but ``feed``.  What it keeps besides
+    Python objects is freed in ``end``: it is not sure to be deallocated as an object is."""
     cdef Match probe(self, bint is_orig, Cursor c) noexcept nogil
     cdef Verdict feed(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil
     cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil
@@ -99,6 +105,7 @@ cdef class Sink:
     cdef uint32_t policy           # of Policy
     cdef bint behind               # more comes than can be read: bodies are not looked at
     cdef uint64_t spared           # bodies that were not
+    cdef uint64_t lost             # records that there was no memory for
     cdef void write(self, Conn* conn, const Layout* layout, Record* r) noexcept nogil
     cdef void weird(self, Conn* conn, const char* name) noexcept nogil
     cdef uint32_t ask(self, const char* kind, const uint8_t* p, uint32_t n, uint8_t* answer,
@@ -118,6 +125,7 @@ cdef struct Protocol:              # arrays by "is it over datagrams?"
     uint64_t idle[2]               # seconds that a recognised flow may be silent; 0: as any other
     void* prototype[2]             # Parser that answers probe, borrowed; NULL where the transport is not its own
     void* kind[2]                  # the class, borrowed
+    size_t size[2]                 # bytes of a parser that holds no Python object, and is a copy of its prototype; or 0
 
 
 cdef Protocol* protocol(int number) noexcept nogil
@@ -181,8 +189,11 @@ cdef inline void emit_at(Conn* conn, Schema schema, Record* r, Time ts) noexcept
 
 
 cdef inline void emit_draft(Conn* conn, Draft* d) noexcept nogil:
-    """Writes and frees a draft; its ``record.ts`` is the time."""
-    (<Sink>conn.sink).write(conn, d.layout, &d.record)
+    """Writes a draft; its ``record.ts`` is the time."""
+    if unfold(d):
+        (<Sink>conn.sink).write(conn, d.layout, d.record)
+    else:
+        (<Sink>conn.sink).lost = (<Sink>conn.sink).lost + 1
 
 
 cdef inline void emit_alone(Conn* conn, Schema schema, Record* r) noexcept nogil:
@@ -203,11 +214,13 @@ cdef inline void weird(Conn* conn, const char* name) noexcept nogil:
     while told.outer != NULL:      # the outermost has the list of the flow
         told = told.outer
     for i in range(told.weird_count):
-        if told.weirds[i] == name or strcmp(told.weirds[i], name) == 0:
+        if told.weirds.names[i] == name or strcmp(told.weirds.names[i], name) == 0:
             return
-    if told.weird_count == MOST_WEIRDS:
+    if told.weirds == NULL:
+        told.weirds = <Weirds*>take_block(sizeof(Weirds))
+    if told.weirds == NULL or told.weird_count == MOST_WEIRDS:
         return
-    told.weirds[told.weird_count] = name
+    told.weirds.names[told.weird_count] = name
     told.weird_count += 1
     (<Sink>conn.sink).weird(conn, name)
 

@@ -7,6 +7,7 @@ dispatch.pyx.  What a parser may rely on:
 * a parser that says DONE, or skips, is not called;
 * nothing that it is given outlives the call.
 """
+from cpython.object cimport Py_TPFLAGS_HAVE_GC
 from libc.string cimport strcmp
 
 from cext.record cimport Record, fill
@@ -115,6 +116,8 @@ def register(kind, *, str name, Schema schema=None, str transport="tcp", over_tc
         prototype = one.__new__(one) if not issubclass(one, PyParser) else one()
         alive_parsers.append(prototype)
         new.prototype[<int>datagrams], new.kind[<int>datagrams] = <void*>prototype, <void*>one
+        if not one.__flags__ & Py_TPFLAGS_HAVE_GC:     # set where a class has fields that are objects
+            new.size[<int>datagrams] = one.__basicsize__
     new.idle[transport == "udp"] = idle_seconds
     alive.append((text, kind, over_tcp, schema))
     new.port_count = len(ports)

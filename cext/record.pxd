@@ -1,7 +1,8 @@
 """Records: what a line says, declared once.
 
 ``Schema`` is the declaration and the Python face, ``Layout`` its C face, ``Record`` one filled-in line that borrows
-its bytes, ``Draft`` one that keeps copies for things that finish later.
+its bytes, ``Draft`` one that keeps copies for things that finish later.  A draft that waits can be folded, and takes
+no more memory then than it needs.
 """
 from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -59,17 +60,29 @@ cdef struct Chunk:
     uint8_t bytes[8]
 
 
-cdef struct Draft:
+cdef struct Room:                  # what an open draft is written in
     Record record
+    uint8_t own[DRAFT_INLINE]
+
+
+cdef struct Folded:                # what is kept of it while it waits
+    uint64_t present
+    uint64_t cut
+    Time ts
+    Slot slots[1]                  # those that are set, in order; behind them the bytes
+
+
+cdef struct Draft:
+    Record* record                 # in its room; NULL while it is folded
+    Folded* folded                 # NULL while it is open
     const Layout* layout
     Draft* after                   # the next in its queue
     uint32_t mark                  # for the owner
     uint32_t round                 # for the owner
     void* extra                    # for the owner, who frees it
-    Chunk* more                    # kept bytes that did not fit below
-    uint32_t used
-    uint32_t kept_more             # bytes in chunks; with three other numbers it keeps those below aligned
-    uint8_t own[DRAFT_INLINE]
+    Chunk* more                    # kept bytes that did not fit in its room
+    uint32_t used                  # bytes of its room
+    uint32_t kept_more             # bytes in chunks
 
 
 cdef struct Drafts:                # a queue; all zero when empty
@@ -157,7 +170,7 @@ cdef inline void unset(Record* r, int field) noexcept nogil:
 cdef inline bint lend_item(Draft* d, int field, Span s) noexcept nogil:
     """Adds a text that outlives the draft to a vector.  False: it is full, or memory is."""
     cdef uint64_t n = d.record.slots[field].number
-    if not is_set(&d.record, field) or (n >= FIRST_ITEMS and n & (n - 1) == 0) or n == d.layout.fields[field].max:
+    if not is_set(d.record, field) or (n >= FIRST_ITEMS and n & (n - 1) == 0) or n == d.layout.fields[field].max:
         return lend_another(d, field, s)   # it may have to grow
     (<Span*>d.record.slots[field].p)[n] = s
     d.record.slots[field].number = n + 1
@@ -166,6 +179,8 @@ cdef inline bint lend_item(Draft* d, int field, Span s) noexcept nogil:
 
 cdef Draft* new_draft(Schema schema) noexcept nogil
 cdef void free_draft(Draft* d) noexcept nogil
+cdef void fold(Draft* d) noexcept nogil
+cdef bint unfold(Draft* d) noexcept nogil
 cdef void queue_draft(Drafts* queue, Draft* d) noexcept nogil
 cdef void unqueue_draft(Drafts* queue, Draft* d) noexcept nogil
 cdef void keep_text(Draft* d, int field, Span s) noexcept nogil

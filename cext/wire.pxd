@@ -14,5 +14,5 @@ cdef extern from "bytes.h" nogil:
     void prefetch(const void* p)
     uint64_t mix64(uint64_t a, uint64_t b)
     int lowest_bit(uint64_t bits)
-    void hide(void* p, size_t n)
-    void reveal(void* p, size_t n)
+    int popcount(uint64_t bits)
+    const bint SANITIZED

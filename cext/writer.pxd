@@ -44,7 +44,6 @@ cdef class Writer(Sink):
     cdef Buffer scratch
     cdef Cached* cache
     cdef uint64_t records[MOST_KINDS]
-    cdef uint64_t lost             # records that memory was too short for
     cdef uint64_t pending          # bytes that wait to be drained
     cdef uint64_t asked            # questions put to Python
     cdef dict tenant_names

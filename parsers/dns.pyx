@@ -166,24 +166,24 @@ cdef class DnsParser(Parser):
             return False
         kind, cls = u16(c), u16(c)
         if bare:
-            put_number(&d.record, REJECTED, True)
+            put_number(d.record, REJECTED, True)
         if flags & FLAG_QR:
             return True
-        put_number(&d.record, RD, flags & FLAG_RD != 0)
-        put_number(&d.record, TC, flags & FLAG_TC != 0)
-        put_number(&d.record, Z, flags >> 4 & 7)
-        put_number(&d.record, QTYPE, kind)
-        put_number(&d.record, QCLASS, cls)
+        put_number(d.record, RD, flags & FLAG_RD != 0)
+        put_number(d.record, TC, flags & FLAG_TC != 0)
+        put_number(d.record, Z, flags >> 4 & 7)
+        put_number(d.record, QTYPE, kind)
+        put_number(d.record, QCLASS, cls)
         keep_text(d, QCLASS_NAME, classes.find(cls, scratch))
         if netbios and kind == TYPE_SRV:
-            put_word(&d.record, QTYPE_NAME, b"NBSTAT", 6)
+            put_word(d.record, QTYPE_NAME, b"NBSTAT", 6)
         else:
             keep_text(d, QTYPE_NAME, types.find(kind, scratch))
         if netbios:
             decode_netbios(&name)
         keep_text(d, QUERY, span(name.text, name.n))
         if is_repeated(self.queue.first, d):
-            put_number(&d.record, RETRY, True)
+            put_number(d.record, RETRY, True)
         return True
 
     # ---- what waits for its counterpart ----------------------------------------------------------------------------
@@ -201,12 +201,12 @@ cdef class DnsParser(Parser):
                 return NULL
         d.round |= side
         if flags & FLAG_QR:
-            put_number(&d.record, RCODE, flags & 15)
+            put_number(d.record, RCODE, flags & 15)
             keep_text(d, RCODE_NAME, rcodes.find(flags & 15, scratch))
             if flags & FLAG_TC:
-                put_number(&d.record, TRUNCATED, True)
+                put_number(d.record, TRUNCATED, True)
             if flags & FLAG_AD:
-                put_number(&d.record, AD, True)
+                put_number(d.record, AD, True)
         return d
 
     cdef Draft* new_waiting(self, Conn* conn, uint16_t number, uint16_t flags) noexcept nogil:
@@ -221,19 +221,19 @@ cdef class DnsParser(Parser):
         if d == NULL:
             return NULL
         d.mark, d.record.ts = number, conn.ts
-        put_word(&d.record, PROTO, b"udp" if conn.flow.proto == UDP else b"tcp", 3)
-        put_number(&d.record, TRANS_ID, number)
-        put_number(&d.record, OPCODE, opcode)
+        put_word(d.record, PROTO, b"udp" if conn.flow.proto == UDP else b"tcp", 3)
+        put_number(d.record, TRANS_ID, number)
+        put_number(d.record, OPCODE, opcode)
         if conn.flow.resp_p == NETBIOS_PORT:
             keep_text(d, OPCODE_NAME, netbios_opcodes.find(opcode, scratch))
         else:
             keep_text(d, OPCODE_NAME, opcodes.find(opcode, scratch))
-        put_number(&d.record, AA, False)
-        put_number(&d.record, TC, False)
-        put_number(&d.record, RD, False)
-        put_number(&d.record, RA, False)
-        put_number(&d.record, Z, 0)
-        put_number(&d.record, REJECTED, False)
+        put_number(d.record, AA, False)
+        put_number(d.record, TC, False)
+        put_number(d.record, RD, False)
+        put_number(d.record, RA, False)
+        put_number(d.record, Z, 0)
+        put_number(d.record, REJECTED, False)
         queue_draft(&self.queue, d)
         return d
 
@@ -319,7 +319,7 @@ cdef bint is_repeated(const Draft* old, const Draft* d) noexcept nogil:
     while old != d:
         if (old.mark == d.mark and old.round == 1
                 and old.record.slots[QTYPE].number == d.record.slots[QTYPE].number
-                and same(get_text(&old.record, QUERY), get_text(&d.record, QUERY))):
+                and same(get_text(old.record, QUERY), get_text(d.record, QUERY))):
             return True
         old = old.after
     return False
@@ -334,12 +334,12 @@ cdef bint keep_resource(Conn* conn, Draft* d, uint16_t flags, int section, Span 
     w.n = 0
     fine = say_resource(conn, message, r, &w)
     if section == 1 and is_said(r.type, conn.flow.resp_p):
-        if not is_set(&d.record, QUERY):
+        if not is_set(d.record, QUERY):
             keep_text(d, QUERY, span(r.owner.text, r.owner.n))
-        put_number(&d.record, AA, flags & FLAG_AA != 0)
-        put_number(&d.record, RA, flags & FLAG_RA != 0)
-        if not is_set(&d.record, RTT) and conn.ts > d.record.ts:
-            put_number(&d.record, RTT, conn.ts - d.record.ts)
+        put_number(d.record, AA, flags & FLAG_AA != 0)
+        put_number(d.record, RA, flags & FLAG_RA != 0)
+        if not is_set(d.record, RTT) and conn.ts > d.record.ts:
+            put_number(d.record, RTT, conn.ts - d.record.ts)
     if w.n and keep_item(d, ANSWERS if section == 1 else AUTH if section == 2 else ADDL, span(w.text, w.n)) and (
             section == 1):
         keep_count(d, TTLS, r.ttl)
@@ -350,9 +350,9 @@ cdef void keep_edns(Draft* d, const Resource* r) noexcept nogil:
     """The client's OPT record: class and TTL have meanings of their own (RFC 6891, 6.1.2)."""
     cdef Cursor c = within(r.data), option
     cdef uint16_t code
-    put_number(&d.record, EDNS_UDP_SIZE, r.cls)
-    put_number(&d.record, EDNS_VERSION, r.ttl >> 16 & 0xff)
-    put_number(&d.record, EDNS_DO, r.ttl >> 15 & 1)
+    put_number(d.record, EDNS_UDP_SIZE, r.cls)
+    put_number(d.record, EDNS_VERSION, r.ttl >> 16 & 0xff)
+    put_number(d.record, EDNS_DO, r.ttl >> 15 & 1)
     while left(&c) >= 4:
         code = u16(&c)
         option = within(take(&c, u16(&c)))

@@ -17,8 +17,9 @@ from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, equals, equals_no
                           span, take, take_rest, trimmed, until, within)
 from cext.parser cimport (ALL, ANYBODY, HTTP_HEADERS, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict,
                           confirm, emit_draft, find_protocol, hand_over, policy, skip, weird)
-from cext.record cimport (Draft, Drafts, Record, free_draft, get_text, is_set, keep_bytes, keep_text, lend_item,
-                          new_draft, put_number, queue_draft, unqueue_draft)
+from cext.record cimport (Draft, Drafts, Record, fold, free_draft, get_text, is_set, keep_bytes, keep_text, lend_item,
+                          new_draft, put_number, queue_draft, unfold, unqueue_draft)
+from cext.types cimport Flag
 from parsers.shared.http_body cimport (GZIP, Body, begin_body, expect, free_body, miss_body, pass_body, set_coding,
                                        take_body, tell_body, to_skip, wanted)
 from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, LAST_OF_FRAMING, NO_MEANING,
@@ -52,10 +53,10 @@ cdef enum State:                   # what a side waits for
 
 cdef struct Message:               # the message that a side is in the middle of
     State state
-    bint cut_line                  # the rest of a line that was too long comes first
-    bint cut_header                # lines that go on with it are passed over, too
-    bint chunked
-    bint has_length
+    Flag cut_line                  # the rest of a line that was too long comes first
+    Flag cut_header                # lines that go on with it are passed over, too
+    Flag chunked
+    Flag has_length
     uint64_t length                # that the header tells
     uint64_t run                   # bytes that are still to come of the body or chunk; ALL: to the end of the stream
     Body body
@@ -67,15 +68,15 @@ cdef class HttpParser(Parser):
     cdef Message message[2]        # by "is it a request?"
     cdef Drafts queue              # of transactions; the first is the next to be answered
     cdef Draft* asking             # the request whose head or body is coming; also in the queue
-    cdef bint answered             # the first in the queue has a final status
-    cdef bint complete             # … and its answer has ended, but not its request
-    cdef bint tunnel               # it was a CONNECT that succeeded, or an upgrade
-    cdef bint no_body              # its answer has none
-    cdef bint simple               # a request had no version: an HTTP/0.9 answer is a body without a head
-    cdef bint folded               # the header that is read goes over several lines
-    cdef bint paired               # a request and its answer were seen
-    cdef bint h2c                  # the answer's upgrade is to HTTP/2
-    cdef bint websocket            # the answer's upgrade is to this
+    cdef Flag answered             # the first in the queue has a final status
+    cdef Flag complete             # … and its answer has ended, but not its request
+    cdef Flag tunnel               # it was a CONNECT that succeeded, or an upgrade
+    cdef Flag no_body              # its answer has none
+    cdef Flag simple               # a request had no version: an HTTP/0.9 answer is a body without a head
+    cdef Flag folded               # the header that is read goes over several lines
+    cdef Flag paired               # a request and its answer were seen
+    cdef Flag h2c                  # the answer's upgrade is to HTTP/2
+    cdef Flag websocket            # the answer's upgrade is to this
     cdef Draft* upgrade            # what both sides say of it
     cdef uint32_t depth
     cdef int8_t client             # 1: the originator sends the requests, -1: the responder does, 0: not known yet
@@ -248,21 +249,21 @@ cdef class HttpParser(Parser):
             return self.broken(conn)
         if self.complete:
             self.write_first(conn)
-        if self.queue.first != NULL and is_set(&self.queue.first.record, METHOD):
+        d = self.queue.first if self.queue.first != NULL else self.new_pending(conn)
+        if d == NULL or not unfold(d):
+            return Verdict.DONE
+        if is_set(d.record, METHOD):
             self.paired = True
             confirm(conn)
-        d = self.queue.first if self.queue.first != NULL else self.new_pending(conn)
-        if d == NULL:
-            return Verdict.DONE
         keep_text(d, VERSION, behind(version, 5))
         keep_text(d, STATUS_MSG, reason)
-        if not is_set(&d.record, FIRST_BYTE) and conn.ts > d.record.ts:
-            put_number(&d.record, FIRST_BYTE, conn.ts - d.record.ts)
-        put_number(&d.record, STATUS_CODE, code)
+        if not is_set(d.record, FIRST_BYTE) and conn.ts > d.record.ts:
+            put_number(d.record, FIRST_BYTE, conn.ts - d.record.ts)
+        put_number(d.record, STATUS_CODE, code)
         self.begin_message(conn, False)
         self.answered = not 100 <= code <= 199 or code == 101
         if 100 <= code <= 199:
-            put_number(&d.record, INFO_CODE, code)
+            put_number(d.record, INFO_CODE, code)
             keep_text(d, INFO_MSG, reason)
         self.tunnel = code == 101 or (200 <= code <= 299 and method_is(d, b"CONNECT", 7))
         self.no_body = 100 <= code <= 199 or code == 204 or code == 304 or self.tunnel or method_is(d, b"HEAD", 4)
@@ -279,7 +280,7 @@ cdef class HttpParser(Parser):
 
     cdef bint is_simple(self) noexcept nogil:
         """The request that is to be answered next is one of HTTP/0.9."""
-        return self.simple and self.queue.first != NULL and not self.answered
+        return self.simple and self.queue.first != NULL and not self.answered and unfold(self.queue.first)
 
     cdef void begin_simple_answer(self, Conn* conn, bint is_orig) noexcept nogil:
         """HTTP/0.9: all that the server says is the body (RFC 1945, 6)."""
@@ -288,7 +289,7 @@ cdef class HttpParser(Parser):
         self.answered = self.paired = True
         confirm(conn)
         keep_text(self.queue.first, VERSION, span(<const uint8_t*>b"0.9", 3))
-        put_number(&self.queue.first.record, STATUS_CODE, 0)
+        put_number(self.queue.first.record, STATUS_CODE, 0)
         keep_text(self.queue.first, STATUS_MSG, span(<const uint8_t*>b"<empty>", 7))
 
     # ---- head ------------------------------------------------------------------------------------------------------
@@ -443,9 +444,11 @@ cdef class HttpParser(Parser):
         if asks:
             if self.asking != NULL:
                 tell_body(&m.body, self.asking, True, m.body.seen, True)
-                self.asking = NULL
                 if self.complete:
                     self.write_first(conn)
+                elif d != self.asking or self.message[False].state == START:
+                    fold(self.asking)      # nothing of its answer is there
+                self.asking = NULL
             return
         if d == NULL or not self.answered:
             return
@@ -459,7 +462,7 @@ cdef class HttpParser(Parser):
 
     cdef void leave_http(self, Conn* conn) noexcept nogil:
         """The flow is another protocol's from here on: behind CONNECT anybody's, behind an upgrade that one's."""
-        cdef Record* r = &self.queue.first.record
+        cdef Record* r = self.queue.first.record
         hand_over(conn, find_protocol(b"http2") if self.h2c else ANYBODY)
         if not self.websocket:
             return
@@ -532,9 +535,9 @@ cdef class HttpParser(Parser):
             return NULL
         self.depth += 1
         d.record.ts = conn.ts
-        put_number(&d.record, TRANS_DEPTH, self.depth)
-        put_number(&d.record, REQUEST_BODY_LEN, 0)
-        put_number(&d.record, RESPONSE_BODY_LEN, 0)
+        put_number(d.record, TRANS_DEPTH, self.depth)
+        put_number(d.record, REQUEST_BODY_LEN, 0)
+        put_number(d.record, RESPONSE_BODY_LEN, 0)
         queue_draft(&self.queue, d)
         return d
 
@@ -549,8 +552,8 @@ cdef class HttpParser(Parser):
             self.asking = NULL
         self.answered = self.complete = False
         if self.paired or not self.needs_a_pair(conn):
-            if conn.ts > d.record.ts:
-                put_number(&d.record, DURATION, conn.ts - d.record.ts)
+            if unfold(d) and conn.ts > d.record.ts:
+                put_number(d.record, DURATION, conn.ts - d.record.ts)
             emit_draft(conn, d)
         free_draft(d)
 
@@ -580,7 +583,7 @@ cdef inline bint is_blank(uint8_t byte) noexcept nogil:
 
 
 cdef bint method_is(const Draft* d, const char* name, uint32_t n) noexcept nogil:
-    return equals(get_text(&d.record, METHOD), name, n)
+    return equals(get_text(d.record, METHOD), name, n)
 
 
 cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil:

@@ -304,9 +304,9 @@ cdef class Http2Parser(Parser):
         elif equals(name, b":authority", 10):
             keep_text(d, HOST, value)
         elif equals(name, b":status", 7) and read_number(value, 10, &code):
-            put_number(&d.record, INFO_CODE if 100 <= code <= 199 else STATUS_CODE, code)
-            if not is_set(&d.record, FIRST_BYTE) and conn.ts > d.record.ts:
-                put_number(&d.record, FIRST_BYTE, conn.ts - d.record.ts)
+            put_number(d.record, INFO_CODE if 100 <= code <= 199 else STATUS_CODE, code)
+            if not is_set(d.record, FIRST_BYTE) and conn.ts > d.record.ts:
+                put_number(d.record, FIRST_BYTE, conn.ts - d.record.ts)
 
     cdef void keep_header(self, Conn* conn, Draft* d, bint asks, Span name, Span value) noexcept nogil:
         cdef const Header* known = find_header(name)
@@ -350,10 +350,10 @@ cdef class Http2Parser(Parser):
             begin_body(&(<Body*>d.extra)[i], policy(conn) & HTTP_SHA256 != 0)
         self.depth += 1
         d.record.ts, d.mark = conn.ts, stream
-        put_number(&d.record, TRANS_DEPTH, self.depth)
-        put_number(&d.record, STREAM_ID, stream)
-        put_number(&d.record, REQUEST_BODY_LEN, 0)
-        put_number(&d.record, RESPONSE_BODY_LEN, 0)
+        put_number(d.record, TRANS_DEPTH, self.depth)
+        put_number(d.record, STREAM_ID, stream)
+        put_number(d.record, REQUEST_BODY_LEN, 0)
+        put_number(d.record, RESPONSE_BODY_LEN, 0)
         keep_text(d, VERSION, span(<const uint8_t*>b"2", 1))
         queue_draft(&self.queue, d)
         return d
@@ -380,9 +380,9 @@ cdef class Http2Parser(Parser):
             free_body(&(<Body*>d.extra)[asks])
         disown(d.extra)
         if conn.ts > d.record.ts:
-            put_number(&d.record, DURATION, conn.ts - d.record.ts)
-        if equals(part(get_text(&d.record, REQUEST_CONTENT_TYPE), 0, 16), b"application/grpc", 16):
-            split_grpc(d, get_text(&d.record, URI))
+            put_number(d.record, DURATION, conn.ts - d.record.ts)
+        if equals(part(get_text(d.record, REQUEST_CONTENT_TYPE), 0, 16), b"application/grpc", 16):
+            split_grpc(d, get_text(d.record, URI))
         emit_draft(conn, d)
         free_draft(d)
 

@@ -164,7 +164,7 @@ cdef class PostgresqlParser(Parser):
             text[n] = <uint8_t>(c'0' + pid % 10)
             pid //= 10
         if text != NULL:
-            put_text(&d.record, FRONTEND_ARG, span(text + n, 10 - n))
+            put_text(d.record, FRONTEND_ARG, span(text + n, 10 - n))
         self.write(conn, self.take_first())
 
     cdef Verdict one_byte(self, Conn* conn, Cursor* c) noexcept nogil:
@@ -176,9 +176,9 @@ cdef class PostgresqlParser(Parser):
         if d == NULL:
             return Verdict.MORE
         ssl = d.record.slots[FRONTEND].number == 11
-        put_word(&d.record, BACKEND, b"ssl_reply" if ssl else b"gssenc_reply", 9 if ssl else 12)
+        put_word(d.record, BACKEND, b"ssl_reply" if ssl else b"gssenc_reply", 9 if ssl else 12)
         keep_text(d, BACKEND_ARG, take(c, 1))
-        put_number(&d.record, SUCCESS, answer == c'S' or answer == c'G')
+        put_number(d.record, SUCCESS, answer == c'S' or answer == c'G')
         self.write(conn, self.take_first())
         if answer == c'S':
             hand_over(conn, find_protocol(b"ssl"))
@@ -239,8 +239,8 @@ cdef class PostgresqlParser(Parser):
         if s == NULL:              # prepared before the capture began
             d = self.ask(conn, EXECUTE, "execute", 7)
             if d != NULL:
-                put_number(&d.record, ROWS, 0)
-                put_number(&d.record, PARTIAL, True)
+                put_number(d.record, ROWS, 0)
+                put_number(d.record, PARTIAL, True)
             return
         d = self.ask_sql(conn, EXECUTE, "execute", 7, sql_of(s), shape_of(s))
         if d == NULL:
@@ -249,7 +249,7 @@ cdef class PostgresqlParser(Parser):
             keep_text(d, STATEMENT, span(s.bytes, s.name_size))
         if name.n:
             keep_text(d, PORTAL, name)
-        put_number(&d.record, PARAMETERS, portal.parameters)
+        put_number(d.record, PARAMETERS, portal.parameters)
         keep_types(d, s)
         if portal.values != NULL:
             keep_values(d, span(portal.values, portal.values_size))
@@ -304,12 +304,12 @@ cdef class PostgresqlParser(Parser):
         if kind == PARAMETER_STATUS:
             name, value = until(m, 0), until(m, 0)
             if self.who != NULL and equals(name, b"application_name", 16) and not (
-                    same(get_text(&self.who.record, APPLICATION_NAME), value)):
+                    same(get_text(self.who.record, APPLICATION_NAME), value)):
                 self.rename(value)
         elif kind == PARAMETER_DESCRIPTION:
             s = self.prepared.take_types(m)
-            if s != NULL and asked != NULL and same(get_text(&asked.record, STATEMENT), name_of(s)):
-                unset(&asked.record, PARAMETER_TYPES)
+            if s != NULL and asked != NULL and same(get_text(asked.record, STATEMENT), name_of(s)):
+                unset(asked.record, PARAMETER_TYPES)
                 keep_types(asked, s)
         elif asked == NULL:
             return
@@ -318,19 +318,19 @@ cdef class PostgresqlParser(Parser):
         elif kind == NOTIFICATION:
             add_bytes(asked, NOTIFICATIONS, 1)
         elif kind == COPY_IN:
-            put_word(&asked.record, COPY, b"in", 2)
+            put_word(asked.record, COPY, b"in", 2)
         elif kind == COPY_OUT:
-            put_word(&asked.record, COPY, b"out", 3)
+            put_word(asked.record, COPY, b"out", 3)
         elif kind == COPY_BOTH:
-            put_word(&asked.record, COPY, b"both", 4)
+            put_word(asked.record, COPY, b"both", 4)
 
     cdef void rename(self, Span application) noexcept nogil:
         """Another application has the session: in a new draft, since one only grows."""
         cdef Draft* who = new_draft(POSTGRESQL)
         if who == NULL:
             return
-        keep_text(who, USER, get_text(&self.who.record, USER))
-        keep_text(who, DATABASE, get_text(&self.who.record, DATABASE))
+        keep_text(who, USER, get_text(self.who.record, USER))
+        keep_text(who, DATABASE, get_text(self.who.record, DATABASE))
         if application.n:
             keep_text(who, APPLICATION_NAME, application)
         free_draft(self.who)
@@ -344,7 +344,7 @@ cdef class PostgresqlParser(Parser):
         if d == NULL or d.mark != STARTUP:
             return
         if method == 0:
-            put_word(&d.record, BACKEND, b"auth_ok", 7)    # it may still fail: no such database, too many clients
+            put_word(d.record, BACKEND, b"auth_ok", 7)    # it may still fail: no such database, too many clients
             return
         while name[n]:
             n += 1
@@ -358,12 +358,12 @@ cdef class PostgresqlParser(Parser):
         if tag.n:
             keep_text(self.queue.first, COMMAND_TAG, tag)
         if self.queue.first.mark == EXECUTE:
-            put_number(&self.queue.first.record, SUCCESS, True)
+            put_number(self.queue.first.record, SUCCESS, True)
             self.settle(conn, self.take_first())
 
     cdef void settle(self, Conn* conn, Draft* d) noexcept nogil:
         """A request has its answer.  It waits for the round's end if it is the last, which tells the status."""
-        put_number(&d.record, DURATION, conn.ts - d.record.ts if conn.ts > d.record.ts else 0)
+        put_number(d.record, DURATION, conn.ts - d.record.ts if conn.ts > d.record.ts else 0)
         self.write_done(conn)
         self.done = d
 
@@ -382,7 +382,7 @@ cdef class PostgresqlParser(Parser):
                 return
         keep_more(d, BACKEND, span(<const uint8_t*>b"error", 5), b",")
         keep_fields(d, m, True, policy(conn) & SQL_SHAPES != 0)
-        put_number(&d.record, SUCCESS, False)
+        put_number(d.record, SUCCESS, False)
         if own:
             self.settle(conn, d)
         elif d.mark == ENCRYPTION:
@@ -395,8 +395,8 @@ cdef class PostgresqlParser(Parser):
         """The server passes over all up to the next Sync (manual, "Extended Query")."""
         cdef Draft* d = self.queue.first
         while d != NULL and d.round == self.answered_round and d.mark == EXECUTE:
-            put_word(&d.record, BACKEND, b"aborted", 7)
-            put_number(&d.record, SUCCESS, False)
+            put_word(d.record, BACKEND, b"aborted", 7)
+            put_number(d.record, SUCCESS, False)
             self.settle(conn, self.take_first())
             d = self.queue.first
 
@@ -407,7 +407,7 @@ cdef class PostgresqlParser(Parser):
             return NULL
         d.record.ts, d.mark = conn.ts, FUNCTION_CALL
         if self.prepared.parsed != NULL:
-            put_word(&d.record, FRONTEND, b"parse", 5)
+            put_word(d.record, FRONTEND, b"parse", 5)
             keep_sql(d, sql_of(self.prepared.parsed), shape_of(self.prepared.parsed),
                      policy(conn) & SQL_SHAPES != 0)
         return d
@@ -416,17 +416,17 @@ cdef class PostgresqlParser(Parser):
         """A round is over: what of it has no answer yet has it now."""
         cdef Draft* d = self.queue.first
         while d != NULL and d.round <= self.answered_round and d.mark != ENCRYPTION:
-            if not is_set(&d.record, SUCCESS):
-                put_number(&d.record, SUCCESS, status == c'I' or status == c'T')
+            if not is_set(d.record, SUCCESS):
+                put_number(d.record, SUCCESS, status == c'I' or status == c'T')
             self.settle(conn, self.take_first())
             d = self.queue.first
         if self.done != NULL:
             if status == c'I':
-                put_word(&self.done.record, TRANSACTION_STATUS, b"idle", 4)
+                put_word(self.done.record, TRANSACTION_STATUS, b"idle", 4)
             elif status == c'T':
-                put_word(&self.done.record, TRANSACTION_STATUS, b"transaction", 11)
+                put_word(self.done.record, TRANSACTION_STATUS, b"transaction", 11)
             elif status == c'E':
-                put_word(&self.done.record, TRANSACTION_STATUS, b"failed", 6)
+                put_word(self.done.record, TRANSACTION_STATUS, b"failed", 6)
             self.write_done(conn)
         if self.answered_round < self.asked_round:
             self.answered_round += 1
@@ -444,9 +444,9 @@ cdef class PostgresqlParser(Parser):
         if d == NULL:
             return NULL
         d.record.ts, d.mark, d.round = conn.ts, what, self.asked_round
-        put_word(&d.record, FRONTEND, name, n)
+        put_word(d.record, FRONTEND, name, n)
         if self.asked_bytes:
-            put_number(&d.record, REQUEST_BYTES, self.asked_bytes)
+            put_number(d.record, REQUEST_BYTES, self.asked_bytes)
             self.asked_bytes = 0
         queue_draft(&self.queue, d)
         return d
@@ -456,7 +456,7 @@ cdef class PostgresqlParser(Parser):
         cdef Draft* d = self.ask(conn, what, name, n)
         if d != NULL:
             keep_sql(d, sql, shape, policy(conn) & SQL_SHAPES != 0)
-            put_number(&d.record, ROWS, 0)
+            put_number(d.record, ROWS, 0)
         return d
 
     cdef Draft* take_first(self) noexcept nogil:
@@ -468,9 +468,9 @@ cdef class PostgresqlParser(Parser):
     cdef void write(self, Conn* conn, Draft* d) noexcept nogil:
         """Writes and frees a record, with user, database and application of the start-up."""
         if self.who != NULL and d.mark != ENCRYPTION:
-            borrow_fields(&d.record, &self.who.record)
+            borrow_fields(d.record, self.who.record)
         if self.partial:
-            put_number(&d.record, PARTIAL, True)
+            put_number(d.record, PARTIAL, True)
         emit_draft(conn, d)
         free_draft(d)
 

@@ -153,15 +153,15 @@ cdef class QuicParser(Handshake):
 
     cdef void say_ids(self, bint is_orig, uint32_t version, Span dcid, Span scid) noexcept nogil:
         cdef Draft* d = self.record
-        if is_orig and not get_text(&d.record, CLIENT_INITIAL_DCID).n:
+        if is_orig and not get_text(d.record, CLIENT_INITIAL_DCID).n:
             keep_hex(d, CLIENT_INITIAL_DCID, dcid)
             keep_hex(d, CLIENT_SCID, scid)
-        elif not is_orig and not get_text(&d.record, SERVER_SCID).n:
+        elif not is_orig and not get_text(d.record, SERVER_SCID).n:
             keep_hex(d, SERVER_SCID, scid)
         if version == V1:
-            put_word(&d.record, VERSION, b"1", 1)
+            put_word(d.record, VERSION, b"1", 1)
         elif version == V2:
-            put_word(&d.record, VERSION, b"quicv2", 6)
+            put_word(d.record, VERSION, b"quicv2", 6)
         else:
             keep_draft_name(d, version & 0xff)
 
@@ -248,7 +248,7 @@ cdef class QuicParser(Handshake):
         gather_free(&self.crypto[1])
         if self.record == NULL:
             return
-        put_text(&self.record.record, HISTORY, span(self.letters, self.letter_count))
+        put_text(self.record.record, HISTORY, span(self.letters, self.letter_count))
         emit_draft(conn, self.record)
         free_draft(self.record)
         self.record = NULL

@@ -164,7 +164,7 @@ cdef class SshParser(Parser):
 
     cdef void set_version(self, Conn* conn) noexcept nogil:
         """2 when both speak it (1.99 does too), 1 when one speaks only that, 0 when they do not fit (Zeek)."""
-        cdef Span ours = get_text(&self.draft.record, CLIENT), theirs = get_text(&self.draft.record, SERVER)
+        cdef Span ours = get_text(self.draft.record, CLIENT), theirs = get_text(self.draft.record, SERVER)
         cdef bint ours_2, theirs_2, ours_1, theirs_1
         if not ours.n or not theirs.n:
             return
@@ -174,7 +174,7 @@ cdef class SshParser(Parser):
         ours_1, theirs_1 = byte_at(ours, 4) == c'1', byte_at(theirs, 4) == c'1'
         ours_2 = not ours_1 or equals(part(ours, 4, 4), b"1.99", 4)
         theirs_2 = not theirs_1 or equals(part(theirs, 4, 4), b"1.99", 4)
-        put_number(&self.draft.record, VERSION, 2 if ours_2 and theirs_2 else 1 if ours_1 and theirs_1 else 0)
+        put_number(self.draft.record, VERSION, 2 if ours_2 and theirs_2 else 1 if ours_1 and theirs_1 else 0)
 
     cdef bint packet(self, Conn* conn, bint is_orig, bint client, Cursor* c, Verdict* verdict) noexcept nogil:
         """One binary packet in clear (RFC 4253, 6).  False when it is not whole yet."""
@@ -207,7 +207,7 @@ cdef class SshParser(Parser):
         return Verdict.DONE
 
     cdef void message(self, Conn* conn, bint client, uint8_t kind, Cursor* m) noexcept nogil:
-        cdef Span kex = get_text(&self.draft.record, KEX_ALG)
+        cdef Span kex = get_text(self.draft.record, KEX_ALG)
         if kind == KEXINIT:
             self.kexinit(conn, client, m)
         elif kind == NEWKEYS:
@@ -249,7 +249,7 @@ cdef class SshParser(Parser):
         cdef Span[4] parts
         cdef uint32_t size = 3, at = 0, i
         cdef uint8_t* text
-        if is_set(&self.draft.record, field):
+        if is_set(self.draft.record, field):
             return
         parts[0] = lists[KEX_LIST]
         parts[1] = lists[CIPHER_TO_SERVER if client else CIPHER_TO_CLIENT]
@@ -278,7 +278,7 @@ cdef class SshParser(Parser):
         """The client's first algorithm that the server has too; both where the directions differ."""
         cdef Span up = first_common(self.lists[True][to_server], self.lists[False][to_server])
         cdef Span down = first_common(self.lists[True][to_client], self.lists[False][to_client])
-        if is_set(&self.draft.record, field):
+        if is_set(self.draft.record, field):
             return                 # a second key exchange changes no record
         if equals(up, <const char*>down.p, down.n):
             keep_text(self.draft, field, up)
@@ -293,7 +293,7 @@ cdef class SshParser(Parser):
         cdef uint32_t n
         cdef Cursor c = within(key)
         cdef Span kind = take(&c, u32(&c))
-        if not key.n or is_set(&self.draft.record, HOST_KEY_SHA256):
+        if not key.n or is_set(self.draft.record, HOST_KEY_SHA256):
             return
         if not c.short:
             keep_text(self.draft, HOST_KEY_TYPE, kind)
@@ -305,7 +305,7 @@ cdef class SshParser(Parser):
         if not n:
             return
         keep_text(self.draft, HOST_KEY_SHA256, span(text, 7 + n))
-        if is_set(&self.draft.record, KEX_ALG):
+        if is_set(self.draft.record, KEX_ALG):
             keep_text(self.draft, HOST_KEY_FINGERPRINT, span(text, 7 + ZEEK_CUTS_AT))
 
     # ---- encrypted -------------------------------------------------------------------------------------------------
@@ -348,12 +348,12 @@ cdef class SshParser(Parser):
             learn_failure(g, size, self.asks_for_none())
 
     cdef bint is_dropbear(self) noexcept nogil:
-        return equals(part(get_text(&self.draft.record, SERVER), 8, 8), b"dropbear", 8)
+        return equals(part(get_text(self.draft.record, SERVER), 8, 8), b"dropbear", 8)
 
     cdef bint asks_for_none(self) noexcept nogil:
         """The client's first request is of the method "none", to learn which there are (RFC 4252, 5.2); that it fails
         is no failed attempt.  Libraries go straight to what they were told to try."""
-        cdef Span said = get_text(&self.draft.record, CLIENT)
+        cdef Span said = get_text(self.draft.record, CLIENT)
         return not equals(part(said, 8, 6), b"libssh", 6) and not equals(part(said, 8, 8), b"paramiko", 8)
 
     cdef Verdict gap(self, Conn* conn, bint is_orig, uint64_t n) noexcept nogil:
@@ -362,7 +362,7 @@ cdef class SshParser(Parser):
     cdef void end(self, Conn* conn, Reason why) noexcept nogil:
         if self.draft == NULL:
             return
-        if is_set(&self.draft.record, CLIENT) or is_set(&self.draft.record, SERVER):
+        if is_set(self.draft.record, CLIENT) or is_set(self.draft.record, SERVER):
             self.put_login(&self.exact if self.exact.accept else &self.rough)
             self.set_direction(conn)
             emit_draft(conn, self.draft)
@@ -370,21 +370,21 @@ cdef class SshParser(Parser):
         self.draft = NULL
 
     cdef void put_login(self, const Guess* g) noexcept nogil:
-        put_number(&self.draft.record, AUTH_ATTEMPTS, g.attempts)
+        put_number(self.draft.record, AUTH_ATTEMPTS, g.attempts)
         if g.login == UNKNOWN:
             return
-        put_number(&self.draft.record, AUTH_SUCCESS, g.login == CAME_THROUGH)
+        put_number(self.draft.record, AUTH_SUCCESS, g.login == CAME_THROUGH)
         if g == &self.exact:
-            put_word(&self.draft.record, AUTH_CONFIDENCE, b"high", 4)
+            put_word(self.draft.record, AUTH_CONFIDENCE, b"high", 4)
         else:
-            put_word(&self.draft.record, AUTH_CONFIDENCE, b"low", 3)
+            put_word(self.draft.record, AUTH_CONFIDENCE, b"low", 3)
 
     cdef void set_direction(self, Conn* conn) noexcept nogil:
         cdef bint from_here = is_local(conn, &conn.flow.orig_h), to_here = is_local(conn, &conn.flow.resp_h)
         if from_here and not to_here:
-            put_word(&self.draft.record, DIRECTION, b"OUTBOUND", 8)
+            put_word(self.draft.record, DIRECTION, b"OUTBOUND", 8)
         elif to_here and not from_here:
-            put_word(&self.draft.record, DIRECTION, b"INBOUND", 7)
+            put_word(self.draft.record, DIRECTION, b"INBOUND", 7)
 
 
 cdef void learn_roughly(Guess* g, uint32_t size) noexcept nogil:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cext.record import set_most_open
 from sensor.protocols import protocols, schemas
 from sensor.schema import json_schema
 from tests.builders import ACK, PSH, Talk, Turns, connection, ethernet, gwlb, vxlan
@@ -69,13 +70,16 @@ def test_small_segments_say_the_same_as_large_ones(kind: str, most: int) -> None
 def test_any_split_says_the_same(kind: str, seed: int) -> None:
     chance = random.Random(seed)
     turns = chance.choice(data(kind))
+    whole = records(connection(turns, most=60000), kind)
     talk = Talk().open()
     for is_orig, text in turns:
         while text:
             size = chance.choice((1, 2, 3, 5, 17, 100, 1400, 20000))
             talk.send(is_orig, PSH | ACK, text[:size])
             text = text[size:]
-    assert records(talk.close(), kind) == records(connection(turns, most=60000), kind)
+    before = set_most_open(chance.choice((0, 1000)))  # those that wait are folded where many do
+    assert records(talk.close(), kind) == whole
+    set_most_open(before)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -118,12 +118,12 @@ cdef class Handshake(Parser):
 
     cdef Span server_name(self) noexcept nogil:
         """What the client asked for; empty when it did not."""
-        return get_text(&self.draft.record, SERVER_NAME)
+        return get_text(self.draft.record, SERVER_NAME)
 
     cdef Span first_alpn(self) noexcept nogil:
         """The first application protocol that the client offered."""
         cdef const Span* items = <const Span*>self.draft.record.slots[CLIENT_ALPNS].p
-        if not is_set(&self.draft.record, CLIENT_ALPNS):
+        if not is_set(self.draft.record, CLIENT_ALPNS):
             return span(NULL, 0)
         return items[0]
 
@@ -182,7 +182,7 @@ cdef class Handshake(Parser):
         self.extensions(m, True, &h)
         if self.session_size and not is_zero(session):
             self.ticket_offered = False
-        if not is_set(&self.draft.record, JA3):
+        if not is_set(self.draft.record, JA3):
             keep_ja3(conn, self.draft, JA3, &h)
             keep_ja4(conn, self.draft, JA4, &h, self.transport)
 
@@ -238,7 +238,7 @@ cdef class Handshake(Parser):
         text, items = keep_bytes(self.draft, HEX_SHA256), <Span*>keep_bytes(self.draft, sizeof(Span))
         if der.n and text != NULL and items != NULL and self.certificate(conn, False, True, der, text):
             items[0] = span(text, HEX_SHA256)
-            put_texts(&self.draft.record, CERT_CHAIN_FPS, items, 1)
+            put_texts(self.draft.record, CERT_CHAIN_FPS, items, 1)
 
     cdef void extensions(self, Cursor* m, bint client, Hello* h) noexcept nogil:
         cdef Cursor all = within(take(m, u16(m))), one
@@ -279,7 +279,7 @@ cdef class Handshake(Parser):
         elif kind == EXT_PRE_SHARED_KEY:
             self.psk_offered = True
         elif kind == EXT_ECH:
-            put_number(&self.draft.record, ECH, True)
+            put_number(self.draft.record, ECH, True)
 
     cdef void server_extension(self, uint16_t kind, Cursor* e) noexcept nogil:
         cdef uint8_t scratch[LONGEST_UNKNOWN]
@@ -313,12 +313,12 @@ cdef class Handshake(Parser):
             n += 1
         if n:
             h.alpn = items[0]
-            put_texts(&self.draft.record, CLIENT_ALPNS, items, n)
+            put_texts(self.draft.record, CLIENT_ALPNS, items, n)
 
     cdef void server_key_exchange(self, Cursor* m) noexcept nogil:
         """The curve of an ECDHE exchange (RFC 8422, 5.4); other exchanges begin differently."""
         cdef uint8_t scratch[LONGEST_UNKNOWN]
-        if equals(part(get_text(&self.draft.record, CIPHER), 0, 8), b"TLS_ECDH", 8) and u8(m) == NAMED_CURVE:
+        if equals(part(get_text(self.draft.record, CIPHER), 0, 8), b"TLS_ECDH", 8) and u8(m) == NAMED_CURVE:
             keep_text(self.draft, CURVE, groups.find(u16(m), scratch))
 
     # ---- certificates ----------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ cdef class Handshake(Parser):
             items[n] = span(text, HEX_SHA256)
             n += 1
         if n:
-            put_texts(&self.draft.record, field, items, n)
+            put_texts(self.draft.record, field, items, n)
 
     cdef bint certificate(self, Conn* conn, bint client, bint leaf, Span der, uint8_t* fingerprint) noexcept with gil:
         """One certificate: its record, its fingerprint, and of a leaf what the ssl record says of it."""
@@ -355,7 +355,7 @@ cdef class Handshake(Parser):
         return True
 
     cdef keep_leaf(self, bint client, object found):
-        cdef Span host = get_text(&self.draft.record, SERVER_NAME)
+        cdef Span host = get_text(self.draft.record, SERVER_NAME)
         if client:
             self.keep_part(CLIENT_SUBJECT, found.fields.get("certificate.subject"))
             self.keep_part(CLIENT_ISSUER, found.fields.get("certificate.issuer"))
@@ -368,9 +368,9 @@ cdef class Handshake(Parser):
         for field, name in ((NOT_VALID_BEFORE, "not_valid_before"), (NOT_VALID_AFTER, "not_valid_after")):
             when = found.fields.get("certificate." + name)
             if when is not None:
-                put_number(&self.draft.record, field, <uint64_t><long long>(when * 1e9))
+                put_number(self.draft.record, field, <uint64_t><long long>(when * 1e9))
         if host.n:
-            put_number(&self.draft.record, SNI_MATCHES_CERT,
+            put_number(self.draft.record, SNI_MATCHES_CERT,
                        found.names_host((<const char*>host.p)[:host.n].decode("ascii", "replace")))
 
     def keep_part(self, int field, value):
@@ -395,7 +395,7 @@ cdef class Handshake(Parser):
 
     cdef void log(self, Conn* conn) noexcept nogil:
         """Writes the record, once."""
-        cdef Record* r = &self.draft.record
+        cdef Record* r = self.draft.record
         if self.written:
             return
         self.written = True

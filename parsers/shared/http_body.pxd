@@ -1,9 +1,9 @@
 """HTTP bodies: how long they are, what kind they are, and their hash where it was asked for."""
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.parser cimport Conn
 from cext.record cimport Draft
-from cext.types cimport Span
+from cext.types cimport Flag, Span
 
 
 cdef enum Coding:                  # RFC 9110, 8.4
@@ -11,14 +11,14 @@ cdef enum Coding:                  # RFC 9110, 8.4
 
 
 cdef struct Body:
-    Coding coding
-    bint whole                     # all of it is read, for its hash
-    bint holed                     # some of it was not seen
-    uint32_t look                  # bytes from here on that its kind is told by
-    uint32_t n                     # bytes in head
-    uint8_t* head                  # those, where they come in several pieces
+    uint8_t coding                 # a Coding
+    Flag whole                     # all of it is read, for its hash
+    Flag holed                     # some of it was not seen
+    uint8_t tail_n                 # how many of tail are there
     uint8_t tail[4]                # the last bytes of one in gzip
-    uint32_t tail_n                # how many of them are there
+    uint16_t look                  # bytes from here on that its kind is told by
+    uint16_t n                     # bytes in head
+    uint8_t* head                  # those, where they come in several pieces
     uint64_t seen                  # bytes as transferred
     Span kind                      # of file; a word of our own
     void* reader                   # takes the hash; owned

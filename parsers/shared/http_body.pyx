@@ -55,7 +55,7 @@ cdef Coding coding_of(Span said) noexcept nogil:
 cdef void expect(Body* b, uint64_t n) noexcept nogil:
     """The whole body has ``n`` bytes."""
     if n < b.look:
-        b.look = <uint32_t>n
+        b.look = <uint16_t>n
 
 
 cdef uint64_t wanted(Conn* conn, Body* b, uint64_t run) noexcept nogil:
@@ -83,7 +83,7 @@ cdef void take_body(Body* b, Span piece) noexcept nogil:
     if b.coding == GZIP:
         while i < piece.n:
             b.tail[0], b.tail[1], b.tail[2], b.tail[3] = b.tail[1], b.tail[2], b.tail[3], byte_at(piece, i)
-            b.tail_n += 1
+            b.tail_n = min(b.tail_n + 1, TAIL)
             i += 1
     if b.whole and not b.holed and piece.n:
         read_on(b, piece)
@@ -170,9 +170,9 @@ cdef void keep_hash(Body* b, Draft* d, int field) noexcept with gil:
 cdef void tell_body(Body* b, Draft* d, bint asks, uint64_t seen, bint ended) noexcept nogil:
     """Puts what is known of the body into its record; ``seen`` are its bytes, those that are being skipped included."""
     end_look(b)
-    put_number(&d.record, REQUEST_BODY_LEN if asks else RESPONSE_BODY_LEN, unpacked(b, seen, ended))
+    put_number(d.record, REQUEST_BODY_LEN if asks else RESPONSE_BODY_LEN, unpacked(b, seen, ended))
     if b.coding != IDENTITY and seen:
-        put_number(&d.record, REQUEST_ENCODED_LEN if asks else RESPONSE_ENCODED_LEN, seen)
+        put_number(d.record, REQUEST_ENCODED_LEN if asks else RESPONSE_ENCODED_LEN, seen)
     if b.kind.n:
         lend_item(d, ORIG_MIME_TYPES if asks else RESP_MIME_TYPES, b.kind)
     if b.reader != NULL and ended and not b.holed:

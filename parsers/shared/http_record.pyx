@@ -109,7 +109,7 @@ cdef void keep_uri(Draft* d, Span said) noexcept nogil:
             i += 2
         i += 1
         n += 1
-    put_text(&d.record, URI, span(out, n))
+    put_text(d.record, URI, span(out, n))
     if n != said.n:
         keep_text(d, ORIGINAL_URI, said)
 
@@ -160,7 +160,7 @@ cdef void answer_header(Draft* d, uint32_t wishes, const Header* known, Span nam
     elif known.meaning == SET_COOKIE_HEADER:
         keep_more(d, SET_COOKIE, value, b"; ")
     elif known.meaning == GRPC_STATUS_HEADER and read_number(value, 10, &code):
-        put_number(&d.record, GRPC_STATUS, code)
+        put_number(d.record, GRPC_STATUS, code)
     elif known.meaning == GRPC_MESSAGE_HEADER:
         keep_text(d, GRPC_MESSAGE, value)
 
@@ -232,6 +232,6 @@ cdef void keep_basic(Draft* d, Span value) noexcept nogil:
             n += 1
     for at in range(n):
         if out[at] == c':':
-            put_text(&d.record, USERNAME, span(out, at))
-            put_text(&d.record, PASSWORD, span(out + at + 1, n - at - 1))
+            put_text(d.record, USERNAME, span(out, at))
+            put_text(d.record, PASSWORD, span(out + at + 1, n - at - 1))
             return

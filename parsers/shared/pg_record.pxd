@@ -22,4 +22,4 @@ cdef void keep_fields(Draft* d, Cursor* m, bint error, bint shapes_only) noexcep
 cdef inline void add_bytes(Draft* d, int field, uint64_t n) noexcept nogil:
     """Adds to a number; nothing where there is no record to add to."""
     if d != NULL:
-        put_number(&d.record, field, (d.record.slots[field].number if is_set(&d.record, field) else 0) + n)
+        put_number(d.record, field, (d.record.slots[field].number if is_set(d.record, field) else 0) + n)

@@ -94,11 +94,11 @@ cdef void keep_sql(Draft* d, Span sql, Span shape, bint shapes_only) noexcept no
         if text == NULL:
             return
         shape = span(text, fingerprint_sql(sql, text))
-        put_text(&d.record, SQL_FINGERPRINT, shape)
+        put_text(d.record, SQL_FINGERPRINT, shape)
     else:
         keep_text(d, SQL_FINGERPRINT, shape)
     if shapes_only:
-        if not is_set(&d.record, SQL_FINGERPRINT):
+        if not is_set(d.record, SQL_FINGERPRINT):
             return             # memory is out
         d.record.slots[FRONTEND_ARG] = d.record.slots[SQL_FINGERPRINT]
         d.record.present |= <uint64_t>1 << FRONTEND_ARG
@@ -112,7 +112,7 @@ cdef void keep_types(Draft* d, const Statement* s) noexcept nogil:
     cdef uint32_t i, known = 0
     for i in range(s.type_count):
         known |= s.types[i]
-    if known == 0 or is_set(&d.record, PARAMETER_TYPES):
+    if known == 0 or is_set(d.record, PARAMETER_TYPES):
         return
     for i in range(s.type_count):
         keep_item(d, PARAMETER_TYPES, types.find(s.types[i], scratch))

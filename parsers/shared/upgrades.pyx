@@ -54,9 +54,9 @@ cdef void log_websocket(Conn* conn, Draft* d, Span host, Span uri, Span user_age
     """Writes the record; the draft stays the caller's."""
     d.record.ts = conn.ts
     if host.n:
-        put_text(&d.record, HOST, host)
+        put_text(d.record, HOST, host)
     if uri.n:
-        put_text(&d.record, URI, uri)
+        put_text(d.record, URI, uri)
     if user_agent.n:
-        put_text(&d.record, USER_AGENT, user_agent)
+        put_text(d.record, USER_AGENT, user_agent)
     emit_draft(conn, d)
