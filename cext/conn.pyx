@@ -11,7 +11,7 @@ from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP,
 from cext.parser cimport protocol
 from cext.record cimport Record, Schema, clear, put_number, put_text, put_word
 from cext.tcp cimport conn_state, stream_bytes
-from cext.text cimport put_hex
+from cext.text cimport put_ethernet
 from cext.types cimport Addr, is_v4, span
 
 cdef Schema CONN = Schema("conn", "Who talked with whom, for how long, and how much.")
@@ -163,19 +163,10 @@ cdef void put_link(Record* r, const Flow* f, uint8_t* orig, uint8_t* resp) noexc
     if f.inner_vlan != NO_VLAN:
         put_number(r, INNER_VLAN, f.inner_vlan)
     if f.has_l2:
-        write_l2(orig, f.orig_l2)
-        write_l2(resp, f.resp_l2)
+        put_ethernet(orig, f.orig_l2)
+        put_ethernet(resp, f.resp_l2)
         put_text(r, ORIG_L2_ADDR, span(orig, 17))
         put_text(r, RESP_L2_ADDR, span(resp, 17))
-
-
-cdef void write_l2(uint8_t* text, const uint8_t* address) noexcept nogil:
-    """Six bytes in hex, with colons between: 17 characters."""
-    cdef int i
-    for i in range(6):
-        put_hex(text + 3 * i, address + i, 1)
-        if i < 5:
-            text[3 * i + 2] = c':'
 
 
 cdef void put_names(Record* r, int field, uint64_t bits, uint8_t* text) noexcept nogil:

@@ -196,10 +196,32 @@ cdef inline bint equals_nocase(Span s, const char* text, uint32_t n) noexcept no
 
 
 cdef inline bint same_letters(uint64_t v, uint64_t want) noexcept nogil:
-    """Eight bytes against eight in lower case.  Bit 7 of each byte of ``capital`` tells of a letter from A to Z."""
+    """Eight bytes against eight in lower case."""
+    return lower8(v) == want
+
+
+cdef inline uint64_t lower8(uint64_t v) noexcept nogil:
+    """Eight letters at once.  Bit 7 of each byte of ``capital`` tells of one from A to Z."""
     cdef uint64_t low = v & 0x7f7f7f7f7f7f7f7fu
     cdef uint64_t capital = ~v & ((low + 0x3f3f3f3f3f3f3f3fu) ^ (low + 0x2525252525252525u)) & 0x8080808080808080u
-    return v | capital >> 2 == want
+    return v | capital >> 2
+
+
+cdef inline void copy_lower(uint8_t* to, Span s) noexcept nogil:
+    """A copy in lower case (ASCII only)."""
+    cdef uint32_t at = 0
+    while at + 8 < s.n:
+        store8(to + at, lower8(load8(s.p + at)))
+        at += 8
+    if s.n >= 8:                   # some of the last once more
+        store8(to + s.n - 8, lower8(load8(s.p + s.n - 8)))
+    elif s.n >= 4:
+        store4(to, <uint32_t>lower8(load4(s.p)))
+        store4(to + s.n - 4, <uint32_t>lower8(load4(s.p + s.n - 4)))
+    else:
+        while at < s.n:
+            to[at] = lower(s.p[at])
+            at += 1
 
 
 cdef inline uint64_t load8(const void* p) noexcept nogil:
@@ -212,6 +234,14 @@ cdef inline uint64_t load4(const void* p) noexcept nogil:
     cdef uint32_t v
     memcpy(&v, p, 4)
     return v
+
+
+cdef inline void store8(void* p, uint64_t v) noexcept nogil:
+    memcpy(p, &v, 8)
+
+
+cdef inline void store4(void* p, uint32_t v) noexcept nogil:
+    memcpy(p, &v, 4)
 
 
 cdef inline Span trimmed(Span s) noexcept nogil:

@@ -20,6 +20,7 @@ static inline int digits_in(uint64_t v) {                                      /
 }
 
 static inline uint8_t *put_decimal(uint8_t *out, uint64_t v) {                 /* at most 20 bytes */
+    if (v < 10) { *out = (uint8_t)('0' + v); return out + 1; }                 /* so are most */
     uint8_t *end = out + digits_in(v), *at = end;
     for (; v >= 100; v /= 100) { at -= 2; memcpy(at, TWO_DIGITS + 2 * (v % 100), 2); }
     if (v >= 10) memcpy(at - 2, TWO_DIGITS + 2 * v, 2);
@@ -38,12 +39,28 @@ static inline uint8_t *put_seconds(uint8_t *out, int64_t ns) {                 /
     return out + 6;
 }
 
+static inline uint8_t *put_octet(uint8_t *out, unsigned v) {                   /* of 0 to 255 */
+    if (v < 10) { *out = (uint8_t)('0' + v); return out + 1; }
+    if (v >= 100) { *out++ = (uint8_t)('0' + v / 100); v %= 100; }
+    memcpy(out, TWO_DIGITS + 2 * v, 2);
+    return out + 2;
+}
+
 static inline uint8_t *put_ipv4(uint8_t *out, const uint8_t *a) {              /* at most 15 bytes */
-    for (int i = 0; i < 4; i++) {
-        if (i) *out++ = '.';
-        out = put_decimal(out, a[i]);
+    out = put_octet(out, a[0]); *out++ = '.';
+    out = put_octet(out, a[1]); *out++ = '.';
+    out = put_octet(out, a[2]); *out++ = '.';
+    return put_octet(out, a[3]);
+}
+
+/* An Ethernet address: 17 bytes. */
+static inline uint8_t *put_ethernet(uint8_t *out, const uint8_t *a) {
+    for (int i = 0; i < 6; i++) {
+        out[3 * i] = (uint8_t)HEX_DIGITS[a[i] >> 4];
+        out[3 * i + 1] = (uint8_t)HEX_DIGITS[a[i] & 15];
+        if (i < 5) out[3 * i + 2] = ':';
     }
-    return out;
+    return out + 17;
 }
 
 /* RFC 5952: no leading zeros, the first longest run of two or more zero groups becomes "::", lower case. */

@@ -12,6 +12,7 @@ cdef enum Parsing:                 # Flow.parsing, in the order of life
     UNDECIDED                      # nothing was said yet
     PROBING                        # bytes are kept until a protocol knows them
     PARSED
+    RESTING                        # … and its parser had nothing to keep: the next datagram goes to a new one
     OVER                           # nobody wants more of this flow
 
 
@@ -28,6 +29,7 @@ cdef class Dispatch(Taker):
     cdef uint64_t wanted           # protocols that are asked, one bit each
     cdef uint64_t asked[2]         # … by transport: of TCP, of datagrams
     cdef uint64_t late             # those that may begin behind another's greeting
+    cdef uint64_t near_port[64]    # those of which a usual port ends in these six bits: most flows need not be compared
     cdef uint64_t patient[2]       # … and those whose flows may be silent for longer than others
     cdef uint64_t carried          # bytes in all carries
     cdef uint64_t most_carried
@@ -42,6 +44,8 @@ cdef class Dispatch(Taker):
     cdef void set_load(self, Load load) noexcept nogil
     cdef bint is_too_large(self, Flow* f, bint is_orig) noexcept nogil
     cdef void datagram(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
+    cdef void rest(self, Flow* f) noexcept nogil
+    cdef bint resume(self, Flow* f) noexcept nogil
     cdef bint recognise(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
     cdef bint may_begin(self, Flow* f, uint64_t asked) noexcept nogil
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil

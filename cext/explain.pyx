@@ -12,7 +12,7 @@ from cext.worker cimport Worker
 
 from cext.layers import DROP_NAMES, LAYER_NAMES
 
-PARSING = ("undecided", "probing", "parsed", "over")
+PARSING = ("undecided", "probing", "parsed", "resting", "over")
 END_STATES = ("INACTIVE", "SYN_SENT", "SYN_ACK_SENT", "PARTIAL", "ESTABLISHED", "CLOSED", "RESET")
 
 

@@ -138,7 +138,7 @@ cdef class FlowTable:
 
     cdef Flow* at(self, uint32_t number) noexcept nogil
     cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil
-    cdef void prefetch_flow(self, uint64_t hash) noexcept nogil
+    cdef bint prefetch_flow(self, uint64_t hash) noexcept nogil
     cdef Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil
     cdef Flow* create(self, const Packet* p, bint flip) noexcept nogil
     cdef void remove(self, Flow* f) noexcept nogil
@@ -146,6 +146,7 @@ cdef class FlowTable:
     cdef void unlink(self, Flow* f) noexcept nogil
     cdef void schedule_later(self, Flow* f) noexcept nogil
     cdef Flow* due(self) noexcept nogil
+    cdef void expect(self, uint32_t number) noexcept nogil
     cdef Flow* oldest(self) noexcept nogil
     cdef Flow* any(self) noexcept nogil
     cdef Flow* after(self, const Flow* f) noexcept nogil

@@ -4,11 +4,12 @@ Open addressing over 8-byte buckets, flows in one stretch of memory that never m
 timer wheel; a flow whose deadline has moved on is hung up again when its slot comes by, so a packet pays nothing for
 its timer.  Time is packet time, and never goes back.
 """
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove, memset
 from posix.mman cimport (MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
                          madvise, mmap, munmap)
 
+from cext.pool cimport take_pages
 from cext.types cimport same_addr
 from cext.wire cimport prefetch
 
@@ -32,7 +33,7 @@ cdef class FlowTable:
         # the system gives them, a look at a flow misses the cache but not the table of pages.
         all = mmap(NULL, <size_t>most * sizeof(Flow), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-        self.buckets = <Bucket*>malloc(FIRST_BUCKETS * sizeof(Bucket))
+        self.buckets = <Bucket*>take_pages(FIRST_BUCKETS * sizeof(Bucket))
         if all == MAP_FAILED or self.buckets == NULL:
             raise MemoryError("flow table")
         self.flows = <Flow*>all
@@ -54,8 +55,9 @@ cdef class FlowTable:
     cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil:
         prefetch(&self.buckets[tag_of(hash) & self.mask])
 
-    cdef void prefetch_flow(self, uint64_t hash) noexcept nogil:
-        """The lines of the flow that its bucket points at, if the first bucket is the right one."""
+    cdef bint prefetch_flow(self, uint64_t hash) noexcept nogil:
+        """The lines of the flow that its bucket points at, if the first bucket is the right one.  False: it is empty,
+        the packet begins a flow."""
         cdef Bucket b = self.buckets[tag_of(hash) & self.mask]
         cdef const uint8_t* line
         if b.number != NO_FLOW and b.tag == tag_of(hash):
@@ -64,6 +66,7 @@ cdef class FlowTable:
             prefetch(line + 64)
             prefetch(line + 128)
             prefetch(line + 192)
+        return b.number != NO_FLOW
 
     cdef Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil:
         """The flow of a packet and the side that sent it, or NULL."""
@@ -124,7 +127,7 @@ cdef class FlowTable:
     cdef bint grow(self) noexcept nogil:
         """Twice as many buckets.  Flows stay where they are."""
         cdef uint32_t old = self.mask + 1
-        cdef Bucket* buckets = <Bucket*>malloc(2 * <size_t>old * sizeof(Bucket))
+        cdef Bucket* buckets = <Bucket*>take_pages(2 * <size_t>old * sizeof(Bucket))
         if buckets == NULL:
             return False
         free(self.buckets)
@@ -262,9 +265,15 @@ cdef class FlowTable:
             f = self.at(number)
             self.unlink(f)
             if f.wake < self.now:
+                self.expect(self.wheel[(self.wheel_at + 1) & (WHEEL_SLOTS - 1)])
                 return f
             self.schedule(f, f.wake)
         return NULL
+
+    cdef void expect(self, uint32_t number) noexcept nogil:
+        """This flow is the next to end: its bucket will be looked for."""
+        if number != NO_FLOW:
+            self.prefetch_bucket(self.at(number).hash)
 
     cdef Flow* oldest(self) noexcept nogil:
         """A flow that may give way: the first of those that would time out soonest."""
@@ -290,7 +299,10 @@ cdef class FlowTable:
 
     cdef Flow* any(self) noexcept nogil:
         """A flow, while there is one: for the end of a run, in the order of the wheel."""
-        return self.first_from(self.wheel_at + 1)
+        cdef Flow* f = self.first_from(self.wheel_at + 1)
+        if f != NULL:
+            self.expect(f.timer_next)
+        return f
 
     cdef Flow* after(self, const Flow* f) noexcept nogil:
         """All flows, one after the other in the order of the wheel; NULL begins, and ends."""

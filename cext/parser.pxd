@@ -17,6 +17,7 @@ cdef enum Match:
 cdef enum Verdict:
     MORE                           # go on
     WAIT                           # not before the other side has spoken
+    REST                           # go on, over datagrams with a new parser: this one has nothing left to say
     DONE                           # finished with this flow
     REJECT                         # not my protocol, or its framing is lost
 
@@ -61,6 +62,7 @@ cdef struct Conn:                  # what a parser may see of its flow
     uint32_t segment_bytes         # of the TCP segment, or datagram, that they came in
     Flag truncated                 # a datagram of which the copy lacks the end
     Flag midstream                 # the flow's first bytes were not seen
+    Flag rested                    # a parser before this one said REST
     # the engine's own
     uint8_t inner_parsing          # dispatch's Parsing of the stream inside
     Flag orig_first                # which side spoke first while it was not known who parses

@@ -2,3 +2,4 @@
 
 cdef void* take_block(size_t n) noexcept nogil
 cdef void give_block(void* p, size_t n) noexcept nogil
+cdef void* take_pages(size_t n) noexcept nogil

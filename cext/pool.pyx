@@ -7,6 +7,7 @@ out one by one, and the processor to look up.  Nothing goes back to the system: 
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from posix.mman cimport MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, madvise, mmap
+from posix.stdlib cimport posix_memalign
 
 from cext.wire cimport SANITIZED
 
@@ -15,6 +16,8 @@ cdef enum:
     LARGEST = 2048                 # larger blocks are the system's
     SIZES = 129                    # LARGEST / STEP, and none
     STRETCH = 32 << 20             # taken from the system at once; memory only where it is touched
+    LINE = 128                     # two lines of the cache
+    HUGE = 2 << 20                 # bytes of a huge page
 
 
 cdef struct Spare:                 # a block that nobody has
@@ -55,6 +58,17 @@ cdef void give_block(void* p, size_t n) noexcept nogil:
         return
     (<Spare*>p).after = spares[size // STEP]
     spares[size // STEP] = <Spare*>p
+
+
+cdef void* take_pages(size_t n) noexcept nogil:
+    """``n`` bytes for a table that is never given back but by ``free``; in huge pages if it fills one.  NULL: memory
+    is out."""
+    cdef void* all = NULL
+    if posix_memalign(&all, HUGE if n >= HUGE else LINE, n):
+        return NULL
+    if n >= HUGE:
+        madvise(all, n, MADV_HUGEPAGE)
+    return all
 
 
 cdef bint new_stretch() noexcept nogil:

@@ -12,6 +12,7 @@ cdef extern from "digits.h" nogil:
     uint8_t* put_seconds(uint8_t* out, int64_t ns)
     uint8_t* put_ipv4(uint8_t* out, const uint8_t* a)
     uint8_t* put_ipv6(uint8_t* out, const uint8_t* a)
+    uint8_t* put_ethernet(uint8_t* out, const uint8_t* a)
 
 cdef extern from "text.h" nogil:
     uint8_t* put_text_rule(uint8_t* out, const uint8_t* p, size_t n)

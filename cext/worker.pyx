@@ -241,7 +241,8 @@ cdef class Worker:
         for i in range(n):
             self.flows.prefetch_bucket(batch[i].hash)
         for i in range(n):
-            self.flows.prefetch_flow(batch[i].hash)
+            if not self.flows.prefetch_flow(batch[i].hash) and batch[i].tenant and batch[i].proto == IPPROTO_UDP:
+                self.twin_flows.prefetch_sights(&batch[i])
         self.flows.move_clock(now)
         for i in range(n):
             self.take(&batch[i])

@@ -16,6 +16,8 @@ cdef enum:
     CACHED = 1024                  # identities kept
     CACHED_SIZE = 512
     UID_SIZE = 18
+    WRAPPINGS = 128                # envelopes kept
+    WRAPPING_SIZE = 240
 
 
 cdef struct Cached:                # the identity of a flow, as encoded
@@ -32,6 +34,14 @@ cdef struct Cached:                # the identity of a flow, as encoded
     uint8_t bytes[CACHED_SIZE]
 
 
+cdef struct Wrapping:              # an envelope, as encoded
+    bint known
+    uint32_t number
+    uint32_t size
+    uint32_t count                 # keys in it
+    uint8_t bytes[WRAPPING_SIZE]
+
+
 @final
 cdef class Writer(Sink):
     cdef Decap decap
@@ -43,6 +53,7 @@ cdef class Writer(Sink):
     cdef Buffer buffers[MOST_KINDS]
     cdef Buffer scratch
     cdef Cached* cache
+    cdef Wrapping wrappings[WRAPPINGS]
     cdef uint64_t records[MOST_KINDS]
     cdef uint64_t pending          # bytes that wait to be drained
     cdef uint64_t asked            # questions put to Python
@@ -58,6 +69,7 @@ cdef class Writer(Sink):
     cdef void encode(self, const Layout* layout, Record* r, const Buffer* identity, uint32_t count) noexcept nogil
     cdef void write_of_envelope(self, uint32_t envelope, const Layout* layout, Record* r) noexcept nogil
     cdef bint render_flow(self, Flow* f, uint32_t* count) noexcept nogil
+    cdef bint render_envelope(self, uint32_t number, uint32_t* count) noexcept nogil
     cdef bint render(self, Record* r, uint32_t* count) noexcept nogil
     cdef void put_envelope(self, Record* r, uint32_t number, uint8_t* hex) noexcept nogil
     cdef void uid(self, const Flow* f, uint32_t tenant, Time first, uint8_t* text) noexcept nogil

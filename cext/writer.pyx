@@ -1,12 +1,14 @@
 """Records → encoded bytes, by kind, with the identity of their flow in front.
 
 The identity (uid, four-tuple, envelope) is the same for all records of a flow.  It is encoded once and kept in a small
-direct-mapped cache: an HTTP record costs a copy instead of two addresses and a dozen keys.
+direct-mapped cache: an HTTP record costs a copy instead of two addresses and a dozen keys.  So is what is the same for
+all flows of an envelope.
 """
 from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
 
+from cext.buffer cimport append, reserve
 from cext.packet cimport HAS_ATTACHMENT, HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, Envelope
 from cext.record cimport Schema, clear, put_addr, put_number, put_text, put_word
 from cext.to_json cimport json_fields, json_line
@@ -170,12 +172,9 @@ cdef class Writer(Sink):
 
     cdef void write_of_envelope(self, uint32_t envelope, const Layout* layout, Record* r) noexcept nogil:
         """One record of a mirror session."""
-        cdef uint8_t hex[64]
-        cdef Record identity
         cdef uint32_t count = 0
-        clear(&identity)
-        self.put_envelope(&identity, envelope, hex)
-        if self.render(&identity, &count):
+        self.scratch.n = 0
+        if self.render_envelope(envelope, &count):
             self.encode(layout, r, &self.scratch, count)
 
     cdef void encode(self, const Layout* layout, Record* r, const Buffer* identity, uint32_t count) noexcept nogil:
@@ -213,10 +212,11 @@ cdef class Writer(Sink):
         return self.scratch
 
     cdef bint render_flow(self, Flow* f, uint32_t* count) noexcept nogil:
+        """Encodes a flow's identity into scratch.  False: memory is out."""
         cdef uint8_t uid[UID_SIZE]
         cdef uint8_t twin[UID_SIZE]
-        cdef uint8_t hex[64]
         cdef Record r
+        self.scratch.n = count[0] = 0
         clear(&r)
         self.uid(f, f.uid_tenant, f.first, uid)
         put_text(&r, UID, span(uid, UID_SIZE))
@@ -224,7 +224,9 @@ cdef class Writer(Sink):
         put_number(&r, ORIG_P, f.orig_p)
         put_addr(&r, RESP_H, &f.resp_h)
         put_number(&r, RESP_P, f.resp_p)
-        self.put_envelope(&r, f.envelope, hex)
+        if not self.render(&r, count) or not self.render_envelope(f.envelope, count):
+            return False
+        clear(&r)
         if f.tunnel_depth:
             put_number(&r, TUNNEL_DEPTH, f.tunnel_depth)
         if f.tunnel_vni:
@@ -232,12 +234,34 @@ cdef class Writer(Sink):
         if f.is_twin:              # the same ends: only tenant and time tell the two apart
             self.uid(f, f.twin_tenant, f.twin_first, twin)
             put_text(&r, TWIN_UID, span(twin, UID_SIZE))
-        return self.render(&r, count)
+        return not r.present or self.render(&r, count)
+
+    cdef bint render_envelope(self, uint32_t number, uint32_t* count) noexcept nogil:
+        """The same of an envelope, behind what is there.  Flows come and go; their envelopes are few, and encoded
+        once."""
+        cdef Wrapping* known = &self.wrappings[number & (WRAPPINGS - 1)]
+        cdef size_t before = self.scratch.n
+        cdef uint32_t keys = count[0]
+        cdef uint8_t hex[64]
+        cdef Record r
+        if known.known and known.number == number:
+            if not reserve(&self.scratch, known.size):
+                return False
+            append(&self.scratch, known.bytes, known.size)
+            count[0] += known.count
+            return True
+        clear(&r)
+        self.put_envelope(&r, number, hex)
+        if not self.render(&r, count):
+            return False
+        if self.scratch.n - before <= WRAPPING_SIZE:
+            known.known, known.number, known.count = True, number, count[0] - keys
+            known.size = <uint32_t>(self.scratch.n - before)
+            memcpy(known.bytes, self.scratch.p + before, known.size)
+        return True
 
     cdef bint render(self, Record* r, uint32_t* count) noexcept nogil:
-        """Encodes identity fields into scratch."""
-        self.scratch.n = 0
-        count[0] = 0
+        """Encodes identity fields behind what is in scratch."""
         if self.msgpack:
             return msgpack_fields(&self.scratch, &IDENTITY.layout, r, True, count)
         return json_fields(&self.scratch, &IDENTITY.layout, r, True)
@@ -301,6 +325,7 @@ cdef class Writer(Sink):
             if only is None or name in only:
                 self.wanted |= <uint64_t>1 << <int>schema.id
         memset(self.cache, 0, CACHED * sizeof(Cached))
+        memset(self.wrappings, 0, sizeof(self.wrappings))
 
     def drain(self):
         """What was encoded since the last call, as (kind or None, bytes) pairs, in the order of kinds."""

@@ -12,7 +12,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from cext.cursor cimport Cursor, Span, byte_at, left, pass_over, same, span, take, u8, u16, within
 from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_draft, flip_roles, need, weird
 from cext.record cimport (Draft, Drafts, Schema, free_draft, get_text, is_set, keep_count, keep_item, keep_text,
-                          new_draft, put_number, put_word, queue_draft, unqueue_draft)
+                          new_draft, put_number, put_text, put_word, queue_draft, unqueue_draft)
 from cext.types cimport Addr, set_v4, set_v6
 from parsers.shared.dns_message cimport (NETBIOS_PORT, TYPE_OPT, TYPE_SRV, Name, Resource, Words, decode_netbios,
                                          is_said, read_name, read_resource, say, say_addr, say_number, say_resource)
@@ -104,7 +104,7 @@ cdef class DnsParser(Parser):
 
     cdef Verdict feed(self, Conn* conn, bint is_orig, Cursor* c) noexcept nogil:
         self.message(conn, is_orig, take(c, left(c)))
-        return Verdict.MORE
+        return Verdict.MORE if self.queue.n else Verdict.REST
 
     cdef void message(self, Conn* conn, bint is_orig, Span message) noexcept nogil:
         """One message (RFC 1035, 4.1)."""
@@ -118,8 +118,8 @@ cdef class DnsParser(Parser):
         if c.short:
             weird(conn, b"DNS_truncated_len_lt_hdr_len")
             return
-        if not self.begun and flags & FLAG_QR and is_orig and conn.flow.proto == UDP and not is_multicast(
-                &conn.flow.resp_h):
+        if not self.begun and not conn.rested and flags & FLAG_QR and is_orig and conn.flow.proto == UDP and not (
+                is_multicast(&conn.flow.resp_h)):
             flip_roles(conn)       # an answer is the first that was seen
         self.begun = True
         d = self.counterpart(conn, number, flags)
@@ -155,7 +155,6 @@ cdef class DnsParser(Parser):
 
     cdef bint question(self, Conn* conn, Draft* d, uint16_t flags, bint bare, Span message, Cursor* c) noexcept nogil:
         """RFC 1035, 4.1.2.  False where the message cannot be read on."""
-        cdef uint8_t scratch[LONGEST_UNKNOWN]
         cdef Name name
         cdef uint16_t kind, cls
         cdef bint netbios = conn.flow.resp_p == NETBIOS_PORT
@@ -174,11 +173,11 @@ cdef class DnsParser(Parser):
         put_number(d.record, Z, flags >> 4 & 7)
         put_number(d.record, QTYPE, kind)
         put_number(d.record, QCLASS, cls)
-        keep_text(d, QCLASS_NAME, classes.find(cls, scratch))
+        keep_name(d, QCLASS_NAME, classes, cls)
         if netbios and kind == TYPE_SRV:
             put_word(d.record, QTYPE_NAME, b"NBSTAT", 6)
         else:
-            keep_text(d, QTYPE_NAME, types.find(kind, scratch))
+            keep_name(d, QTYPE_NAME, types, kind)
         if netbios:
             decode_netbios(&name)
         keep_text(d, QUERY, span(name.text, name.n))
@@ -191,7 +190,6 @@ cdef class DnsParser(Parser):
     cdef Draft* counterpart(self, Conn* conn, uint16_t number, uint16_t flags) noexcept nogil:
         """The record that a message belongs to: that of its question, of its answer, or a new one."""
         cdef uint32_t side = 2 if flags & FLAG_QR else 1
-        cdef uint8_t scratch[LONGEST_UNKNOWN]
         cdef Draft* d = self.queue.first
         while d != NULL and (d.mark != number or d.round & side):
             d = d.after
@@ -202,7 +200,7 @@ cdef class DnsParser(Parser):
         d.round |= side
         if flags & FLAG_QR:
             put_number(d.record, RCODE, flags & 15)
-            keep_text(d, RCODE_NAME, rcodes.find(flags & 15, scratch))
+            keep_name(d, RCODE_NAME, rcodes, flags & 15)
             if flags & FLAG_TC:
                 put_number(d.record, TRUNCATED, True)
             if flags & FLAG_AD:
@@ -211,7 +209,6 @@ cdef class DnsParser(Parser):
 
     cdef Draft* new_waiting(self, Conn* conn, uint16_t number, uint16_t flags) noexcept nogil:
         """A new record at the end of the queue, or NULL when memory is out."""
-        cdef uint8_t scratch[LONGEST_UNKNOWN]
         cdef Draft* d
         cdef uint32_t opcode = flags >> 11 & 15
         if self.queue.n == MOST_WAITING:
@@ -225,9 +222,9 @@ cdef class DnsParser(Parser):
         put_number(d.record, TRANS_ID, number)
         put_number(d.record, OPCODE, opcode)
         if conn.flow.resp_p == NETBIOS_PORT:
-            keep_text(d, OPCODE_NAME, netbios_opcodes.find(opcode, scratch))
+            keep_name(d, OPCODE_NAME, netbios_opcodes, opcode)
         else:
-            keep_text(d, OPCODE_NAME, opcodes.find(opcode, scratch))
+            keep_name(d, OPCODE_NAME, opcodes, opcode)
         put_number(d.record, AA, False)
         put_number(d.record, TC, False)
         put_number(d.record, RD, False)
@@ -344,6 +341,16 @@ cdef bint keep_resource(Conn* conn, Draft* d, uint16_t flags, int section, Span 
             section == 1):
         keep_count(d, TTLS, r.ttl)
     return fine
+
+
+cdef void keep_name(Draft* d, int field, NameTable names, uint32_t number) noexcept nogil:
+    """What a number is called: a word of our own, or made of the number, which is copied."""
+    cdef uint8_t scratch[LONGEST_UNKNOWN]
+    cdef Span name = names.find(number, scratch)
+    if <size_t>name.p - <size_t>scratch < LONGEST_UNKNOWN:
+        keep_text(d, field, name)
+    else:
+        put_text(d.record, field, name)
 
 
 cdef void keep_edns(Draft* d, const Resource* r) noexcept nogil:

@@ -5,7 +5,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cext.cursor cimport behind, byte_at, left, lower, part, pass_over, take, u8, u16, u32, within
+from cext.cursor cimport behind, copy_lower, left, part, pass_over, take, u8, u16, u32, within
 from cext.parser cimport weird
 from cext.text cimport LONGEST_ADDR, put_address, put_decimal, put_hex
 from cext.types cimport set_v4, set_v6
@@ -20,7 +20,7 @@ cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept no
     A pointer leads backwards only, so that it ends.  ``conn`` is told what is odd; NULL when only a probe asks.
     """
     cdef Cursor at = c[0]
-    cdef uint32_t size, target, here, jumps = 0, end = message.n, i
+    cdef uint32_t size, target, here, jumps = 0, end = message.n
     cdef Span label
     name.n = 0
     while True:
@@ -50,8 +50,7 @@ cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept no
         if name.n + size + 1 > NAME_ROOM:
             odd(conn, b"DNS_label_len_gt_name_len")
             return False
-        for i in range(size):
-            name.text[name.n + i] = lower(byte_at(label, i))
+        copy_lower(name.text + name.n, label)
         name.text[name.n + size] = c'.'
         name.n += size + 1
     if jumps == 0:

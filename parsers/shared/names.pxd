@@ -16,6 +16,7 @@ cdef struct Name:
 cdef class NameTable:
     cdef Name* names
     cdef int count
+    cdef uint32_t first            # the smallest number
     cdef list alive
     cdef bytes unknown
     cdef const char* prefix        # of unknown, borrowed

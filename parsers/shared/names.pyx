@@ -25,6 +25,7 @@ cdef class NameTable:
             self.names[self.count].number, self.names[self.count].size = number, <uint32_t>len(text)
             self.names[self.count].text = text
             self.count += 1
+        self.first = self.names[0].number
 
     def __dealloc__(self):
         free(self.names)
@@ -33,6 +34,8 @@ cdef class NameTable:
         """The name; ``unknown-N``, written into LONGEST_UNKNOWN bytes of scratch, where there is none."""
         cdef int low = 0, high = self.count, middle
         cdef uint32_t at = LONGEST_UNKNOWN
+        if number - self.first < <uint32_t>self.count and self.names[number - self.first].number == number:
+            low = high = <int>(number - self.first)        # most tables begin without a hole
         while low < high:
             middle = (low + high) // 2
             if self.names[middle].number < number:

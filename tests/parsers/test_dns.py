@@ -87,6 +87,24 @@ def test_an_answer_before_its_question_meets_it() -> None:
     assert (record["query"], record["rcode"], record["id.orig_p"], record["id.resp_p"]) == ("late.test", 0, 40000, 53)
 
 
+def test_a_flow_rests_between_questions_and_tells_what_is_odd_once() -> None:
+    """Nothing is kept behind an answer; the next question finds its parser again, an answer that comes first changes
+    the ends no more, and what was told of the flow is not told anew."""
+    ask, tell = (
+        message(1, QUERY, [question("a.test")]),
+        message(1, ANSWER, [question("a.test")], [resource(HERE, 1, bytes(4))]),
+    )
+    got = exchange((True, ask), (False, tell), (True, ask), (False, tell))
+    assert [(record["query"], record["answers"]) for record in got.of("dns")] == [("a.test", ["0.0.0.0"])] * 2
+    assert got.open_memory["parsers"] == got.open_memory["drafts"] == 0
+    late = exchange((True, ask), (False, tell), (True, message(2, ANSWER, [question("b.test")])), (True, ask))
+    assert late.one("conn")["id.resp_p"] == 53
+    assert len(late.of("dns")) == 3
+    cut = message(3, QUERY, [question("c.test")])[:-2]
+    odd = exchange((True, ask), (False, tell), (True, cut), (False, tell), (True, ask), (False, tell), (True, cut))
+    assert len(odd.of("weird")) == 1
+
+
 def test_an_unanswered_question_is_written_at_the_end() -> None:
     record = exchange((True, message(1, QUERY, [question("nobody.test")]))).one("dns")
     assert "rcode" not in record
