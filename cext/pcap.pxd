@@ -44,9 +44,15 @@ cdef class Capture(FrameSource):
     cdef Frame held                # the one frame that lay past fill's limit
     cdef bint holding
     cdef Buffer own                # bytes that were fed
+    cdef uint8_t* lent             # memory for the next bytes instead, or NULL
+    cdef size_t lent_size
     cdef size_t dropped            # bytes fed and already thrown away
     cdef uint64_t frames
 
+    cdef void lend(self, uint8_t* memory, size_t n) noexcept nogil
+    cdef bint keep(self) noexcept nogil
+    cdef bint move_home(self, size_t more) noexcept nogil
+    cdef void move(self, uint8_t* to) noexcept nogil
     cdef bint advance(self, Frame* frame) noexcept nogil
     cdef void read_start(self) noexcept nogil
     cdef bint pcap_frame(self, Frame* frame) noexcept nogil

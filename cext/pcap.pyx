@@ -51,22 +51,57 @@ cdef class Capture(FrameSource):
         """A view of ``n`` bytes to write to, behind those that are not read yet; then say ``fed``.  Frames given out
         before are void from here on."""
         cdef size_t left = self.size - self.at
-        if self.at:
-            memmove(self.own.p, self.own.p + self.at, left)
-            self.dropped += self.at
-            self.own.n = left
-            self.at = 0
-        if not reserve(&self.own, n):
+        if left + n <= self.lent_size:
+            self.move(self.lent)
+        elif not self.move_home(n):
             raise MemoryError("capture buffer")
-        self.base, self.size = self.own.p, left
-        return PyMemoryView_FromMemory(<char*>self.own.p + left, n, PyBUF_WRITE)
+        self.lend(NULL, 0)
+        return PyMemoryView_FromMemory(<char*>self.base + left, n, PyBUF_WRITE)
 
     def fed(self, size_t n):
         """So many bytes were written to the room."""
-        self.own.n += n
-        self.size = self.own.n
+        self.size += n
         if self.state == HUNGRY:
             self.state = READING
+
+    cdef void lend(self, uint8_t* memory, size_t n) noexcept nogil:
+        """The next room is to be here, if that is large enough; until ``keep`` frames may be there."""
+        self.lent, self.lent_size = memory, n
+
+    cdef bint keep(self) noexcept nogil:
+        """Takes what is not read yet out of memory that was lent.  False: memory is out."""
+        cdef size_t waits = self.base + self.at - self.held.p if self.holding else 0
+        self.at -= waits
+        if not self.move_home(0):
+            return False
+        self.at = waits
+        self.held.p = self.base
+        return True
+
+    cdef bint move_home(self, size_t more) noexcept nogil:
+        """What is not read yet to memory of our own, with room for ``more`` behind it.  False: memory is out."""
+        cdef size_t left = self.size - self.at
+        if self.base == self.own.p:
+            self.move(self.own.p)
+            self.own.n = left
+            if not reserve(&self.own, more):
+                return False
+            self.base = self.own.p
+            return True
+        self.own.n = 0
+        if not reserve(&self.own, left + more):
+            return False
+        self.move(self.own.p)
+        return True
+
+    cdef void move(self, uint8_t* to) noexcept nogil:
+        """What is not read yet."""
+        cdef size_t left = self.size - self.at
+        if left:
+            memmove(to, self.base + self.at, left)
+        self.base, self.size = to, left
+        self.dropped += self.at
+        self.at = 0
 
     def feed(self, chunk):
         """Adds bytes behind those that are not read yet."""

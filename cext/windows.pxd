@@ -10,9 +10,9 @@ from cext.types cimport Time
 
 cdef enum:
     WINDOWS = 8                    # of the ring
-    MOST_FRAMES = 4096             # in a window
-    MOST_MARKS = 1024
-    MOST_BYTES = 1 << 21           # more than any packet has
+    MOST_FRAMES = 16384            # in a window: of most captures more than one chunk has
+    MOST_MARKS = 4096
+    MOST_BYTES = 1 << 21           # a chunk, and what was left of the one before; more than any packet has
 
 
 cdef struct Mark:                  # the end of a batch

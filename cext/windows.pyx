@@ -2,8 +2,9 @@
 
 A window is a stretch of the captures, in memory that all have: the packets of each share, and where its batches ended,
 so that time goes on in every share as it does in one process.  Windows go round in a ring; who may touch which is said
-outside.  A packet's bytes are copied into the window, so it does not matter where they came from; all processes have
-the memory at one address, for it is made before they are.
+outside.  Bytes of a capture are read right into the window in hand; a packet whose bytes are elsewhere (put together of
+fragments, or of a capture that another interrupted) is copied into it.  All processes have the memory at one address,
+for it is made before they are.
 
     memory = envelopes | window, stretch of share 0, of share 1 … | window, stretch …  | …
 """
@@ -11,6 +12,10 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcpy
 
 from cext.packet cimport BATCH
+from cext.pcap cimport READING
+
+cdef enum:
+    WORTH_IT = 1 << 19             # bytes
 
 RING = WINDOWS
 
@@ -57,15 +62,32 @@ cdef class Divider(Memory):
 
     def read(self, Capture capture, Time limit):
         """Reads frames up to ``limit`` into the window in hand.  True when it is full: then it is handed out first."""
-        cdef bint full
+        cdef bint full, kept = True
+        cdef Window* w = self.window()
         with nogil:
+            if capture.base == w.data:
+                w.bytes = max(w.bytes, <uint32_t>capture.size)
             full = self.fill(capture, limit)
+            if capture.base == w.data and (full or capture.state == READING):
+                kept = capture.keep()  # the window is another's before the capture is read on
+        if not kept:
+            raise MemoryError("capture buffer")
         return full
+
+    def lend(self, Capture capture):
+        """What is read of a capture next is to stand in the window in hand, if that is empty."""
+        if self.is_empty:
+            capture.lend(self.window().data, MOST_BYTES)
 
     @property
     def is_empty(self):
         """Nothing is in the window in hand."""
         return self.frames == 0
+
+    @property
+    def is_worth_it(self):
+        """There is enough in it that handing it out costs less than what is in it."""
+        return self.window().bytes > WORTH_IT
 
     def hand_out(self):
         """The window in hand is whole; the next, which nobody has in hand any more, is begun."""
@@ -117,6 +139,8 @@ cdef class Divider(Memory):
         cdef Window* w = self.window()
         cdef size_t n = p.end - p.frame
         cdef uint8_t* to = w.data + w.bytes
+        if w.data <= p.frame and p.end <= w.data + MOST_BYTES:
+            return True
         if n > MOST_BYTES - w.bytes:
             return False
         memcpy(to, p.frame, n)

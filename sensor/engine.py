@@ -153,6 +153,10 @@ class Replay:
         """Some frames of a source; False when it has no more for now."""
         return self.worker.run(source.capture, limit)
 
+    def refill(self, source: captures.Source) -> None:
+        """Its next bytes."""
+        source.refill()
+
     def read(self, source: captures.Source, limit: int) -> Iterator[Chunk]:
         """All frames of one source up to a time."""
         while not self.stopped:
@@ -163,7 +167,7 @@ class Replay:
                 continue
             if source.capture.status != "hungry":
                 break
-            source.refill()
+            self.refill(source)
         if trouble := source.trouble():
             LOG.warning("%s", trouble)
 

@@ -113,10 +113,15 @@ class ParallelReplay(Replay):
     def take(self, source: captures.Source, limit: int) -> bool:
         """Some frames into the window in hand, which is handed out when it is full, or the source has no more now."""
         full = self.divider.read(source.capture, limit)
-        status = source.capture.status
-        if full or status not in ("reading", "hungry") or (status == "hungry" and source.is_pipe):
+        waits = source.capture.status == "hungry" and (source.is_pipe or self.divider.is_worth_it)
+        if full or waits or source.capture.status not in ("reading", "hungry"):
             self.hand_out()            # what a pipe had is told before it is asked for more
         return full
+
+    def refill(self, source: captures.Source) -> None:
+        """Its next bytes, right into the window if that is empty."""
+        self.divider.lend(source.capture)
+        source.refill()
 
     def hand_out(self) -> None:
         """The window in hand to the workers, once the next is free: half of the ring, to change sides less often."""

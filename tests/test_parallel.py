@@ -124,7 +124,7 @@ def queries(n: int, size: int = 0) -> list[tuple[float, bytes]]:
 
 
 def test_more_bytes_than_a_window_holds_go_into_the_next(tmp_path: Path) -> None:
-    """Of a stream all are copied: 27 MB, in windows of 4."""
+    """27 MB, in windows of 2."""
     frames = [(at, ethernet(packet)) for at, packet in queries(3000, 9000)]
     got = same(tmp_path, "-", given=pcap(frames))
     assert json.loads(got["stats"][0])["flow_packets"] == 3000
@@ -139,6 +139,16 @@ def test_fragments_are_put_together_before_they_are_divided(tmp_path: Path) -> N
     (tmp_path / "in.pcap").write_bytes(pcap(frames))
     stats = json.loads(same(tmp_path, str(tmp_path / "in.pcap"))["stats"][0])
     assert stats["datagrams_reassembled"] > 1000 and stats["flow_packets"] == 2000
+
+
+@pytest.mark.parametrize(("number", "size", "files"), [(9000, 1400, 1), (9000, 1400, 3), (60000, 4, 1), (60000, 4, 2)])
+def test_windows_end_anywhere(number: int, size: int, files: int, tmp_path: Path) -> None:
+    """Where a chunk ends, where another file goes on, where there are as many frames as a window takes."""
+    frames = [(at, ethernet(packet)) for at, packet in queries(number, size)]
+    for n in range(files):
+        (tmp_path / f"{n}.pcap").write_bytes(pcap(frames[n::files]))
+    got = same(tmp_path, *map(str, tmp_path.glob("*.pcap")))
+    assert json.loads(got["stats"][0])["flow_packets"] == number
 
 
 def test_files_whose_packets_take_turns_are_one_capture(tmp_path: Path) -> None:
