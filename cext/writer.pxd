@@ -55,7 +55,7 @@ cdef class Writer(Sink):
     cdef Cached* cache
     cdef Wrapping wrappings[WRAPPINGS]
     cdef uint64_t records[MOST_KINDS]
-    cdef uint64_t pending          # bytes that wait to be drained
+    cdef readonly uint64_t pending  # bytes that wait to be drained
     cdef uint64_t asked            # questions put to Python
     cdef dict tenant_names
     cdef bint names_tenants

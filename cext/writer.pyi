@@ -9,6 +9,7 @@ IDENTITY_FIELDS: list[FieldDoc]
 ENVELOPE_FIELDS: set[str]
 
 class Writer:
+    pending: int
     def __init__(
         self,
         decap: Decap,

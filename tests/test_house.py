@@ -25,7 +25,7 @@ ROOMS = {
     "told": "shared types wire",
     "source": "ledger packet types",
     "pcap": "buffer packet source types wire",
-    "ring": "packet shared source types",
+    "ring": "packet shared source types wire",
     "receiver": "ledger packet source types wire",
     "fragments": "types",
     "layers": "packet types wire",

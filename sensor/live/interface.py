@@ -20,7 +20,7 @@ class Interface:
     def __init__(self, name: str, workers: int, ring_bytes: int, set_up: Callable[[list[socket.socket]], None]) -> None:
         """``set_up`` makes rings of sockets.  Raises LiveError where no raw socket can be had."""
         self.name, self.ring_bytes, self.set_up = name, ring_bytes, set_up
-        rings.refuse_too_much(workers * rings.blocks_of(ring_bytes) * rings.BLOCK_SIZE)
+        rings.refuse_too_much(workers * rings.bytes_of(ring_bytes))
         self.spares = [rings.raw_sockets(workers) for _ in range(SPARES)]
         self.index = 0             # of the interface that the rings are bound to; 0: of none
         self.missed = ""           # what was said last of why there is none
@@ -64,5 +64,6 @@ class Interface:
         opened = self.spares.pop()
         self.set_up(opened)
         self.index, self.missed = index, ""
-        job = RingJob(rings.BLOCK_SIZE, rings.blocks_of(self.ring_bytes), link)
+        blocks, size = rings.blocks_of(self.ring_bytes)
+        job = RingJob(size, blocks, link)
         return [(job, ring) for ring in opened]

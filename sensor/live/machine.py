@@ -82,7 +82,7 @@ def rights() -> Finding:
 
 
 def room(live: LiveOptions) -> Finding:
-    wanted = live.workers * rings.blocks_of(live.ring_bytes) * rings.BLOCK_SIZE
+    wanted = live.workers * rings.bytes_of(live.ring_bytes)
     try:
         rings.refuse_too_much(wanted)
     except LiveError as error:

@@ -24,13 +24,16 @@ class Outlet:
         self.thread = threading.Thread(target=self.work, name="outlet", daemon=True)
         self.thread.start()
 
-    def put(self, kind: str | None, data: bytes, *, always: bool = False) -> None:
+    def put(self, chunks: list[tuple[str | None, bytes]], *, always: bool = False) -> None:
+        if not chunks:
+            return
         with self.changed:
-            if self.backlog and self.backlog + len(data) > self.most and not always:
-                self.given_up += count_records(data)
-                return
-            self.chunks.append((kind, data))
-            self.backlog += len(data)
+            for kind, data in chunks:
+                if self.backlog and self.backlog + len(data) > self.most and not always:
+                    self.given_up += count_records(data)
+                    continue
+                self.chunks.append((kind, data))
+                self.backlog += len(data)
             self.changed.notify()
 
     def reopen(self) -> None:

@@ -16,7 +16,7 @@ PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET
 PACKET_FANOUT, PACKET_FANOUT_DATA, PACKET_IGNORE_OUTGOING = 18, 22, 23
 PACKET_MR_PROMISC, PACKET_FANOUT_CBPF, PACKET_FANOUT_FLAG_UNIQUEID = 1, 6, 0x2000
 TPACKET_V3, TAG_SIZE, FRAME_SIZE = 2, 4, 2048
-BLOCK_SIZE = 1 << 18
+SMALLEST_BLOCK, LARGEST_BLOCK = 1 << 18, 1 << 20
 LINKTYPE_ETHERNET, LINKTYPE_RAW = 1, 101
 LINKS = {1: LINKTYPE_ETHERNET, 772: LINKTYPE_ETHERNET, 0xFFFE: LINKTYPE_RAW, 768: LINKTYPE_RAW, 776: LINKTYPE_RAW,
          778: LINKTYPE_RAW}                            # ARPHRD_* (linux/if_arp.h): Ethernet, loopback, none, tunnels
@@ -83,21 +83,32 @@ def refuse_too_much(wanted: int) -> None:
                         "choose less with --ring-size or --workers")
 
 
-def blocks_of(ring_bytes: int) -> int:
-    return max(2, ring_bytes // BLOCK_SIZE)
+def blocks_of(ring_bytes: int) -> tuple[int, int]:
+    """How many blocks a ring has, and the size of each.  Of large ones few wake the worker; how full the ring is shows
+    in their number."""
+    size = SMALLEST_BLOCK
+    while size < LARGEST_BLOCK and 64 * size < ring_bytes:
+        size *= 2
+    return max(2, ring_bytes // size), size
+
+
+def bytes_of(ring_bytes: int) -> int:
+    """What a ring of so many bytes takes."""
+    blocks, size = blocks_of(ring_bytes)
+    return blocks * size
 
 
 def make_ring(ring: socket.socket, ring_bytes: int, block_ms: int) -> None:
-    blocks = blocks_of(ring_bytes)
-    request = struct.pack("@7I", BLOCK_SIZE, blocks, FRAME_SIZE, blocks * (BLOCK_SIZE // FRAME_SIZE), block_ms, 0, 0)
+    blocks, size = blocks_of(ring_bytes)
+    request = struct.pack("@7I", size, blocks, FRAME_SIZE, blocks * (size // FRAME_SIZE), block_ms, 0, 0)
     ring.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
     ring.setsockopt(SOL_PACKET, PACKET_RESERVE, TAG_SIZE)
     ring.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     try:
         ring.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
     except OSError as error:
-        size = f"{blocks * BLOCK_SIZE >> 20} MB"
-        raise LiveError(f"a ring of {size} cannot be had ({error.strerror}); choose less with --ring-size") from None
+        raise LiveError(f"a ring of {blocks * size >> 20} MB cannot be had ({error.strerror}); choose less with "
+                        "--ring-size") from None
 
 
 def divide(rings: list[socket.socket], program: bpf.Program) -> None:

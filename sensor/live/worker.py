@@ -22,6 +22,8 @@ from sensor.tenants import Tenants
 
 LOG = logging.getLogger("cloudmri.live")
 POLL_MS = 100
+EMIT_SECONDS = 0.05                # that records wait to be handed to the outlet,
+MOST_PENDING = 1 << 18             # … unless they are so many bytes
 LOADS = ("keeps up again: all is parsed", "falls behind: bodies are not looked at",
          "is far behind: the largest flows are not parsed", "is about to lose packets: no new flow is parsed")
 BEHIND = 1_000_000_000             # ns that the packets' time is behind the clock on a silent link
@@ -40,7 +42,7 @@ class LiveWorker:
         self.load_told = 0
         self.left = 0                  # packets that were not read when the time for the end was over
         self.asked_for_stats = self.asked_to_change = False
-        self.next_account = 0.0
+        self.next_account = self.next_emit = 0.0
         self.next_stats = time.monotonic() + self.stats_seconds
 
     def run(self) -> int:
@@ -50,15 +52,15 @@ class LiveWorker:
             poll.register(one, select.POLLIN)
         while self.outlet.trouble is None:
             more = self.worker.run(self.source)
-            self.emit()
             self.tell_load()
+            now = time.monotonic()
+            self.emit_in_time(now)
             if not more:
                 if self.stop_by is not None and not poll.poll(self.quiet_ms()):
                     break
-                if poll.poll(POLL_MS):
+                if any(event & select.POLLERR for _, event in poll.poll(POLL_MS)):
                     self.look_for_trouble()
                 self.worker.tick(self.latest())
-            now = time.monotonic()
             if self.asked_to_change:
                 self.change()
             if now > self.next_account:
@@ -109,9 +111,14 @@ class LiveWorker:
             if error := one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 LOG.warning("the capture says: %s; going on", os.strerror(error))
 
+    def emit_in_time(self, now: float) -> None:
+        """Not behind each block: to hand records over takes as long as to read a hundred packets."""
+        if now > self.next_emit or self.worker.writer.pending >= MOST_PENDING:
+            self.next_emit = now + EMIT_SECONDS
+            self.emit()
+
     def emit(self, *, last: bool = False) -> None:
-        for kind, data in self.worker.writer.drain():
-            self.outlet.put(kind, data, always=last)
+        self.outlet.put(self.worker.writer.drain(), always=last)
         self.worker.unwritten, self.worker.backlog = self.outlet.given_up, self.outlet.backlog
 
     def write_stats(self, *, last: bool = False) -> None:

@@ -63,21 +63,21 @@ def test_what_does_not_fit_is_counted_as_dropped(cable: Wire, way: list[str]) ->
 
 
 def test_what_there_is_no_time_for_at_the_end_is_counted(cable: Wire) -> None:
-    with live(cable, "unread", *RING, "--ring-size", "256", "--grace", "0.1") as sensor:
+    with live(cable, "unread", *RING, "--ring-size", "512", "--grace", "0.1") as sensor:
         (worker,) = sensor.workers()
         os.kill(worker, signal.SIGSTOP)
-        cable.send_all(300_000, flows=4000)
+        cable.send_all(900_000, flows=4000)
         sensor.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         os.kill(worker, signal.SIGCONT)
-        time.sleep(0.04)
+        time.sleep(0.02)
         os.kill(worker, signal.SIGSTOP)  # it has begun to end, and stands still until the time is over
         time.sleep(0.2)
         os.kill(worker, signal.SIGCONT)
         assert sensor.process.wait(30) == 1
         assert "packets were left unread after 0.1 seconds; choose a longer --grace" in sensor.log.read_text()
     left = sensor.counted("unread_at_end")
-    assert left > 0 and sensor.counted("packets") + left + sensor.counted("kernel_drops") == 300_000
+    assert left > 0 and sensor.counted("packets") + left + sensor.counted("kernel_drops") == 900_000
 
 
 def replaced(sensor: Live, before: list[int]) -> bool:
