@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 
 KIND = os.environ.get("SENSOR_BUILD", "release")
 FLAGS = {
-    "release": ["-O2", "-g1"],
+    "release": ["-O3", "-fno-plt", "-g1"],
     "annotate": ["-O2", "-g1"],
     "debug": ["-O0", "-g"],
     "asan": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],

@@ -35,6 +35,8 @@ from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.engine")
 READ, DAY = 1 << 20, 86400.0
+MOST_PENDING = 1 << 19             # bytes of records that a worker keeps from one window to the next
+PATIENCE = 0.02                    # seconds that it waits for the next before it writes them
 WINDOW, END = b"w", b"e"           # to a worker: the next window is whole; there will be no more
 
 
@@ -239,9 +241,10 @@ def work(replay: ParallelReplay, share: Share, orders: socket.socket, answers: i
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         replay.output.join()
         with os.fdopen(answers, "wb", buffering=0) as out:
-            while orders.recv(1) == WINDOW:
+            while next_order(replay, orders, out) == WINDOW:
                 replay.worker.take_window(share)
-                emit(replay, out)
+                if replay.writer.pending > MOST_PENDING:
+                    emit(replay, out)
                 send(out, None)
             while replay.worker.finish_flows():
                 emit(replay, out)
@@ -256,6 +259,17 @@ def work(replay: ParallelReplay, share: Share, orders: socket.socket, answers: i
     except BaseException:
         LOG.exception("a process of the replay failed")
     os._exit(code)
+
+
+def next_order(replay: ParallelReplay, orders: socket.socket, out: RawIOBase) -> bytes:
+    """Waits for it; what there is of records is not kept when that takes long, as it does behind a pipe."""
+    orders.settimeout(PATIENCE)
+    try:
+        return orders.recv(1)
+    except TimeoutError:
+        emit(replay, out)
+    orders.settimeout(None)
+    return orders.recv(1)
 
 
 def emit(replay: ParallelReplay, out: RawIOBase) -> None:
