@@ -53,7 +53,7 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("what", ["pcaps", "lossy"])
-@pytest.mark.parametrize("workers", ["2", "3"])
+@pytest.mark.parametrize("workers", ["2", "3", "4"])
 def test_records_are_those_of_one_process(what: str, workers: str, lossy: Path, tmp_path: Path) -> None:
     source = str(lossy) if what == "lossy" else what
     one = sensor(source, "--output", str(tmp_path / "one"))
@@ -74,9 +74,9 @@ def test_all_kinds_may_go_to_one_stream_in_either_format() -> None:
         return sorted(json.dumps(r, sort_keys=True) for r in found if r["_path"] != "stats")
 
     one = canonical([json.loads(line) for line in sensor("-q", "pcaps").stdout.splitlines()])
-    text = canonical([json.loads(line) for line in sensor("-q", "pcaps", "--workers", "2").stdout.splitlines()])
+    text = canonical([json.loads(line) for line in sensor("-q", "pcaps", "--workers", "3").stdout.splitlines()])
     unpacker = msgpack.Unpacker()
-    unpacker.feed(sensor("-q", "pcaps", "--workers", "2", "--format", "msgpack").stdout)
+    unpacker.feed(sensor("-q", "pcaps", "--workers", "3", "--format", "msgpack").stdout)
     binary = canonical(list(unpacker))
     assert text == one
     assert len(binary) == len(one)
@@ -84,16 +84,16 @@ def test_all_kinds_may_go_to_one_stream_in_either_format() -> None:
 
 def test_files_of_an_earlier_run_are_replaced(tmp_path: Path) -> None:
     for _ in range(2):
-        assert sensor("-q", "pcaps/http/nginx-curl.pcap", "--output", str(tmp_path), "--workers", "2").returncode == 0
+        assert sensor("-q", "pcaps/http/nginx-curl.pcap", "--output", str(tmp_path), "--workers", "3").returncode == 0
     assert len((tmp_path / "http.log").read_text().splitlines()) == len(
         sensor("-q", "pcaps/http/nginx-curl.pcap", "--only", "http").stdout.splitlines()
     )
 
 
 def same(tmp_path: Path, *words: str, given: bytes | None = None) -> dict[str, list[str]]:
-    """The records, which are the same of one process and of two; so are all counters but those of shares."""
+    """The records, which are the same of one process and of several; so are all counters but those of shares."""
     one = sensor("-q", *words, "--output", str(tmp_path / "one"), given=given)
-    two = sensor("-q", *words, "--output", str(tmp_path / "two"), "--workers", "2", given=given)
+    two = sensor("-q", *words, "--output", str(tmp_path / "two"), "--workers", "3", given=given)
     assert (one.returncode, two.returncode) == (0, 0), two.stderr
     want, got = records(tmp_path / "one"), records(tmp_path / "two")
     (stats,), (stats_of_two,) = ([json.loads(line) for line in found.pop("stats.log")] for found in (want, got))
@@ -190,7 +190,7 @@ def workers_of(process: "subprocess.Popen[bytes]") -> list[int]:
 
 
 def test_a_worker_that_dies_is_said(lossy: Path) -> None:
-    words = [sys.executable, "-m", "sensor", "replay", "-q", "-", "--workers", "2"]
+    words = [sys.executable, "-m", "sensor", "replay", "-q", "-", "--workers", "3"]
     process = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT
     )
@@ -201,7 +201,7 @@ def test_a_worker_that_dies_is_said(lossy: Path) -> None:
 
 
 def test_ctrl_c_ends_the_reading_and_writes_what_is_known(lossy: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "sensor", "replay", "-q", "-", "--workers", "2", "--output", str(tmp_path)]
+    words = [sys.executable, "-m", "sensor", "replay", "-q", "-", "--workers", "3", "--output", str(tmp_path)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True)
     assert process.stdin is not None
     with process:
@@ -219,13 +219,13 @@ def test_ctrl_c_ends_the_reading_and_writes_what_is_known(lossy: Path, tmp_path:
 
 def test_a_file_that_is_no_capture_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "words.pcap").write_text("no capture at all, but some words\n" * 9)
-    done = sensor(str(tmp_path / "words.pcap"), "pcaps/http/nginx-curl.pcap", "--workers", "2")
+    done = sensor(str(tmp_path / "words.pcap"), "pcaps/http/nginx-curl.pcap", "--workers", "3")
     assert done.returncode == 1
     assert done.stderr.count(b"is no capture") == 1
 
 
 def test_a_closed_pipe_ends_it_without_a_word() -> None:
-    words = [sys.executable, "-m", "sensor", "replay", "-q", *["pcaps"] * 1, "--workers", "2"]
+    words = [sys.executable, "-m", "sensor", "replay", "-q", *["pcaps"] * 1, "--workers", "3"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None and process.stderr is not None
     with process.stdout, process.stderr:
@@ -237,6 +237,6 @@ def test_a_closed_pipe_ends_it_without_a_word() -> None:
 def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
     """Stats too, or not."""
     for kinds in ("conn", "conn,stats"):
-        done = sensor("pcaps", "--output", str(tmp_path / kinds), "--workers", "2", "--only", kinds)
+        done = sensor("pcaps", "--output", str(tmp_path / kinds), "--workers", "3", "--only", kinds)
         assert done.returncode == 0 and b"Traceback" not in done.stderr
         assert {path.stem for path in (tmp_path / kinds).iterdir()} == set(kinds.split(","))
