@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """How fast, how much memory: one table, of a recorded trace and of captures that are made for one thing each.
 
-    bench/table.py [CAPTURE] [--runs N] [--small] [--json FILE] [--peer 'COMMAND {pcap} {out}']
+    bench/table.py [CAPTURE] [--runs N] [--small] [--json FILE] [--suricata 'COMMAND {pcap} {out}'] [--nfstream PYTHON]
 
 CPU is user and system time of whole processes; for captures that are made, start-up is left out.  The page cache is
-warm.  ``--small`` makes captures of a tenth of the size.  ``--peer`` replays CAPTURE in turns with the sensor.
+warm.  ``--small`` makes captures of a tenth of the size.  Others read CAPTURE in turns with the sensor: tcpdump and a
+walk over the mapped file, Suricata by a command, nfstream by a Python that has it.
 """
 
 import argparse
@@ -41,6 +42,7 @@ class Row:
 class Table:
     def __init__(self, runs: int, scale: float, work: Path) -> None:
         self.runs, self.scale, self.work, self.rows = runs, scale, work, list[Row]()
+        self.readers = dict[str, float]()  # who read the trace: CPU seconds for a million packets
 
     def add(self, what: str, measured: float, unit: str, goal: float | None = None, at_most: bool = True) -> None:
         one = Row(what, measured, unit, goal, at_most)
@@ -67,26 +69,26 @@ class Table:
         self.add("--version, of importing click", found["version"].cpu / found["click"].cpu, "times", 1.3)
         self.add("replay of one flow, of importing click", found["replay"].cpu / found["click"].cpu, "times", 2.5)
 
-    def trace(self, capture: Path, peer: str | None) -> None:
-        """A recorded trace: ours, the peer's, and what reading it costs at least."""
+    def trace(self, capture: Path, others: dict[str, str]) -> None:
+        """A recorded trace: ours, others', and what reading it costs at least."""
         packets = counted(capture)["packets"]
-        commands = {"ours": replay()} | ({"peer": peer} if peer else {})
         floor = self.work / "floor"
         subprocess.run(["gcc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
-        commands["floor"] = f"{floor} {{pcap}}"
+        commands = {"CloudMRI": replay(), "a walk over the mapped file": f"{floor} {{pcap}}"} | others
         if shutil.which("tcpdump"):
-            commands["tcpdump"] = "tcpdump -r {pcap} -w /dev/null"
+            commands["tcpdump -w /dev/null"] = "tcpdump -r {pcap} -w /dev/null"
         found = in_turns(commands, capture, self.runs)
-        ours = found["ours"].cpu
-        self.add("trace: CPU for a million packets", ours / packets * 1e6, "s", 0.35)
-        self.add("trace: memory", found["ours"].memory, "MB")
-        if peer:
-            self.add("trace: the peer's CPU, of ours", found["peer"].cpu / ours, "times", 10, at_most=False)
-        self.add("trace: ours, of the floor (a walk over the mapped file)",
-                 ours / found["floor"].cpu, "times", 4)  # fmt: skip
-        if "tcpdump" in found:
-            self.add("trace: ours, of tcpdump -w /dev/null", ours / found["tcpdump"].cpu, "times")
-        records = found["ours"].records
+        self.readers = {name: cost.cpu / packets * 1e6 for name, cost in found.items()}
+        ours = found.pop("CloudMRI")
+        self.add("trace: CPU for a million packets", self.readers["CloudMRI"], "s", 0.35)
+        self.add("trace: memory", ours.memory, "MB")
+        for name, goal, at_most in (("a walk over the mapped file", 4, True), ("tcpdump -w /dev/null", None, True)):
+            if name in found:
+                self.add(f"trace: ours, of {name}", ours.cpu / found[name].cpu, "times", goal, at_most)
+        for name in others:
+            goal = 10 if name == "Suricata" else None
+            self.add(f"trace: {name}'s, of ours", found[name].cpu / ours.cpu, "times", goal, at_most=False)
+        records = ours.records
         if records.get("http.log"):  # to /dev/null: bytes, and no file
             bare = f"{shlex.join(SENSOR)} replay -q {{pcap}} --only"
             found = in_turns({kind: f"{bare} {kind}" for kind in ("http", "stats")}, capture, self.runs)
@@ -101,7 +103,7 @@ class Table:
         few = self.make("few", traffic.many_flows(10_000))
         rate = 70_000 / self.cost(few, runs=4 * self.runs).cpu
         many = self.make("many", traffic.many_flows(most))
-        cost = self.cost(many, runs=1)
+        cost = self.cost(many, runs=3)
         assert cost.records["http.log"] == cost.records["conn.log"] == most, cost.records
         self.add(f"{most:,} HTTP connections at once: CPU", cost.cpu, "s", 7 * self.scale)
         self.add(f"{most:,} HTTP connections at once: memory", cost.memory, "MB", 1500 * self.scale)
@@ -151,20 +153,33 @@ def main() -> None:
     ask.add_argument("--runs", type=int, default=5)
     ask.add_argument("--small", action="store_true")
     ask.add_argument("--json", type=Path)
-    ask.add_argument("--peer")
+    ask.add_argument("--suricata", metavar="COMMAND")
+    ask.add_argument("--nfstream", metavar="PYTHON")
     args = ask.parse_args()
     with tempfile.TemporaryDirectory(prefix="cloudmri-bench-") as work:
         table = Table(args.runs, 0.1 if args.small else 1, Path(work))
         table.starts()
         if args.capture:
-            table.trace(args.capture, args.peer)
+            table.trace(args.capture, others(args))
         for part in (table.flows, table.packets, table.dns):
             part()
     if args.json:
         machine = {"cores": os.cpu_count(), "processor": processor(), "python": sys.version.split()[0]}
         args.json.write_text(
-            json.dumps({"machine": machine, "rows": [asdict(row) for row in table.rows]}, indent=1) + "\n"
+            json.dumps(
+                {"machine": machine, "readers": table.readers, "rows": [asdict(row) for row in table.rows]}, indent=1
+            )
+            + "\n"
         )
+
+
+def others(args: argparse.Namespace) -> dict[str, str]:
+    """Commands of those that are there."""
+    found = {"Suricata": args.suricata} if args.suricata else {}
+    if args.nfstream:
+        count = "import sys, nfstream; print(sum(1 for _ in nfstream.NFStreamer(sys.argv[1], n_meters=1)))"
+        found["nfstream"] = f"{shlex.quote(args.nfstream)} -c {shlex.quote(count)} {{pcap}}"
+    return found
 
 
 def processor() -> str:

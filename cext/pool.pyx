@@ -2,7 +2,8 @@
 
 Trick "cut, not asked for": a block that is given back waits for the next of its size, which costs ten instructions.
 Those of a million flows lie in hundreds of pages instead of hundreds of thousands, which the system would have to hand
-out one by one, and the processor to look up.  Nothing goes back to the system: what was needed once may be again.
+out one by one, and the processor to look up.  Nothing goes back to the system: what was needed once may be again.  So
+blocks are for things of a few sizes: each size keeps what it once had.
 """
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc

@@ -11,6 +11,7 @@ from cext.buffer cimport WIDE
 from cext.pool cimport give_block, take_block
 from cext.text cimport whole_text
 from cext.wire cimport popcount
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strlen
 
 cdef uint32_t most_open = 1024     # drafts that have a room each; beyond, those that wait are folded
@@ -146,7 +147,7 @@ cdef void free_draft(Draft* d) noexcept nogil:
     while d.more != NULL:
         chunk = d.more
         d.more = chunk.after
-        give_block(chunk, sizeof(Chunk) + chunk.room)
+        free(chunk)
     kept -= sizeof(Draft) + d.kept_more
     if d.folded == NULL:
         drop_room(d)
@@ -188,10 +189,9 @@ cdef inline size_t folded_size(uint64_t present, uint32_t used) noexcept nogil:
 
 cdef void drop_folded(Draft* d) noexcept nogil:
     global kept
-    cdef size_t size = folded_size(d.folded.present, d.used)
-    give_block(d.folded, size)
+    kept -= folded_size(d.folded.present, d.used)
+    free(d.folded)
     d.folded = NULL
-    kept -= size
 
 
 cdef void fold(Draft* d) noexcept nogil:
@@ -205,7 +205,7 @@ cdef void fold(Draft* d) noexcept nogil:
     cdef int at = 0
     if rooms <= most_open or d.folded != NULL:
         return
-    f = <Folded*>take_block(folded_size(r.present, d.used))
+    f = <Folded*>malloc(folded_size(r.present, d.used))
     if f == NULL:
         return
     kept += folded_size(r.present, d.used)
@@ -299,7 +299,7 @@ cdef uint8_t* keep_bytes(Draft* d, uint32_t n) noexcept nogil:
         return own_bytes(d) + d.used - rounded
     if n > DRAFT_MOST - d.kept_more:
         return NULL
-    chunk = <Chunk*>take_block(sizeof(Chunk) + n)
+    chunk = <Chunk*>malloc(sizeof(Chunk) + n)
     if chunk == NULL:
         return NULL
     d.kept_more += n
