@@ -1,6 +1,7 @@
 """The command line.  Records go to standard output, words to standard error."""
 import contextlib
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -332,4 +333,16 @@ def main() -> None:
     """The entry point: a closed pipe ends the program as it ends any other."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     gc.set_threshold(GARBAGE)      # modules are no garbage; looking for some in them takes 4 ms of a start
-    cloudmri()
+    try:
+        cloudmri()
+    except SystemExit as end:
+        leave(end)
+
+
+def leave(end: SystemExit) -> None:
+    """Ends the program at once: all is written by now, and to take an interpreter apart takes 15 ms."""
+    if isinstance(end.code, str):
+        raise end                  # a message, which Python prints
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(end.code or 0)
