@@ -12,6 +12,7 @@ from cext.wire cimport be16, be24, be32, be64
 
 cdef extern from "scan.h" nogil:
     size_t find_line(const uint8_t* p, size_t n, size_t* colon, size_t* cr)
+    bint text_only(const uint8_t* p, size_t n)
 
 
 cdef struct Cursor:
@@ -145,6 +146,11 @@ cdef inline Line head_line(Cursor* c) noexcept nogil:
     l.colon = <uint32_t>colon if colon < l.text.n else 0xffffffffu
     l.bare_cr = cr < l.text.n
     return l
+
+
+cdef inline bint is_text(Span s) noexcept nogil:
+    """Nothing below a space but white space and escape."""
+    return text_only(s.p, s.n)
 
 
 cdef inline bint equals(Span s, const char* text, uint32_t n) noexcept nogil:

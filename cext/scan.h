@@ -53,4 +53,24 @@ static inline size_t find_line(const uint8_t *p, size_t n, size_t *colon, size_t
     }
     return n;
 }
+
+/* Is there no byte that text has not: none below a space but white space and escape?  What is beyond ASCII may be in any
+   encoding. */
+static inline int text_only(const uint8_t *p, size_t n) {
+    typedef unsigned char Bytes16 __attribute__((vector_size(16)));
+    Bytes16 bad = {0}, v;
+    uint64_t halves[2];
+    size_t at = 0;
+    while (n >= 16 && at < n) {
+        size_t from = at + 16 <= n ? at : n - 16;                              /* of the last some once more */
+        memcpy(&v, p + from, 16);
+        bad |= (Bytes16)(v < 0x20) & ~((Bytes16)((v - 9) < 5) | (Bytes16)(v == 27));
+        at = from + 16;
+    }
+    memcpy(halves, &bad, 16);
+    if (halves[0] | halves[1]) return 0;
+    for (; at < n; at++)
+        if (p[at] < 0x20 && (uint8_t)(p[at] - 9) > 4 && p[at] != 27) return 0;
+    return 1;
+}
 #endif

@@ -2,9 +2,9 @@
 
 Out on purpose: what a name or a header claims, and what takes more than the first bytes to tell.
 """
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
-from cext.cursor cimport Cursor, byte_at, equals, equals_nocase, left, part, u8, u64, within
+from cext.cursor cimport byte_at, equals, equals_nocase, is_text, part
 from cext.types cimport span
 
 cdef enum:
@@ -19,7 +19,6 @@ cdef Magic magics[MOST_MAGICS]
 cdef int magic_count = 0
 cdef uint8_t begins[256]           # 1 + the first magic that begins with that byte; those are in a row
 cdef list alive = []               # what the table points into
-cdef bint may_be_text[256]
 
 MAGICS = {
     "image/png": [b"\x89PNG\r\n\x1a\n"], "image/jpeg": [b"\xff\xd8\xff"], "image/gif": [b"GIF87a", b"GIF89a"],
@@ -81,31 +80,6 @@ cdef inline Span word(const char* text, uint32_t n) noexcept nogil:
     return span(<const uint8_t*>text, n)
 
 
-cdef bint is_text(Span head) noexcept nogil:
-    """Nothing below a space but white space and escape; what is beyond ASCII may be in any encoding.
-
-    Eight bytes at a time: bit 7 of each byte of the difference tells of one below a space.
-    """
-    cdef Cursor c = within(head)
-    cdef uint64_t eight
-    while left(&c) >= 8:
-        eight = u64(&c)
-        if (eight - 0x2020202020202020u) & ~eight & 0x8080808080808080u and not are_text(eight):
-            return False
-    while left(&c):
-        if not may_be_text[u8(&c)]:
-            return False
-    return True
-
-
-cdef bint are_text(uint64_t eight) noexcept nogil:
-    while eight:
-        if not may_be_text[eight & 255]:
-            return False
-        eight >>= 8
-    return True
-
-
 cdef Span text_kind(Span head) noexcept nogil:
     cdef uint32_t at = 3 if equals(part(head, 0, 3), b"\xef\xbb\xbf", 3) else 0
     cdef uint8_t next
@@ -161,5 +135,3 @@ cdef add_magic(str name, bytes mark, uint32_t at, bytes behind):
 rows = [(mark, name, 0, b"") for name, marks in MAGICS.items() for mark in marks]
 for mark, name, at, form in sorted(rows + FORMS, key=lambda row: (row[0][0], -len(row[0]))):      # the longest first
     add_magic(name, mark, at, form)
-for number in range(256):
-    may_be_text[number] = number >= 32 or 9 <= number <= 13 or number == 27

@@ -16,6 +16,7 @@ cdef enum Kind:                    # of a byte, for one look where several compa
     MARK = 8                       # what stands for itself: no literal, comment or quoted name begins with it
 
 cdef uint8_t kinds[256]
+cdef uint8_t small[256]            # in lower case, of what a name may go on with; 0 for all else
 
 cdef inline bint is_space(uint8_t byte) noexcept nogil:
     return kinds[byte] & BLANK != 0
@@ -226,7 +227,7 @@ cdef uint32_t fold_rows(uint8_t* out, uint32_t n) noexcept nogil:
 cdef uint32_t put_token(Span sql, uint32_t at, uint8_t* out, uint32_t* n) noexcept nogil:
     """A name, a name in quotes, a parameter, or one other character; gives what is behind it."""
     cdef uint32_t end = at + 1, to = n[0]
-    cdef uint8_t byte = byte_at(sql, at)
+    cdef uint8_t byte = byte_at(sql, at), letter
     if byte == c'"':
         end = quoted_end(sql, at, False)
         copy_span(out + to, part(sql, at, end - at))
@@ -234,13 +235,12 @@ cdef uint32_t put_token(Span sql, uint32_t at, uint8_t* out, uint32_t* n) noexce
         return end
     out[to] = lower(byte)
     to += 1
-    if is_word(byte):
-        byte = byte_at(sql, end)
-        while is_word(byte):
-            out[to] = lower(byte)
-            to += 1
-            end += 1
-            byte = byte_at(sql, end)
+    letter = small[byte_at(sql, end)] if is_word(byte) else 0
+    while letter:
+        out[to] = letter
+        to += 1
+        end += 1
+        letter = small[byte_at(sql, end)]
     n[0] = to
     return end
 
@@ -337,3 +337,4 @@ cdef uint8_t kind_of(int byte):
 
 for number in range(256):
     kinds[number] = kind_of(number)
+    small[number] = lower(<uint8_t>number) if is_word(<uint8_t>number) else 0

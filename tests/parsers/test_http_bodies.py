@@ -80,6 +80,15 @@ def test_a_body_is_known_by_its_first_bytes(body: bytes, kind: str | None) -> No
     assert record.get("orig_mime_types") == ([kind] if kind else None)
 
 
+@pytest.mark.parametrize("where", [3, 20, 33, 46])
+def test_one_byte_that_text_has_not_is_enough(where: int) -> None:
+    """47 bytes: two vectors and what is left, which is looked at with some of the second."""
+    for byte in range(256):
+        body = b"x" * where + bytes([byte]) + b"y" * (46 - where)
+        is_text = byte >= 32 or 9 <= byte <= 13 or byte == 27
+        assert ask(answer(body)).get("resp_mime_types") == (["text/plain"] if is_text else None), byte
+
+
 @pytest.mark.parametrize("coding", PACKED)
 @pytest.mark.parametrize("framing", ["length", "chunks", "close"])
 def test_kind_and_hash_are_those_of_the_body_without_its_coding(coding: str, framing: str) -> None:
