@@ -75,7 +75,4 @@ cdef class Dispatch(Taker):
     cdef void end_side_inside(self, Conn* outer, bint is_orig) noexcept nogil
     cdef void end_inside(self, Conn* outer, Reason why) noexcept nogil
     cdef void drop_carry(self, Tap* tap) noexcept nogil
-    cdef bint make_parser(self, Conn* conn, int number) noexcept nogil
-    cdef void* call_class(self, void* kind) noexcept with gil
     cdef void free_parser(self, Conn* conn) noexcept nogil
-    cdef void release(self, Conn* conn) noexcept with gil

@@ -6,21 +6,17 @@ leaves (the carry, bounded), swallows what it skips, waits for what it needs, an
     UNDECIDED → PROBING → PARSED ⇄ RESTING
                    └─────────┴────────┴──▶ OVER
 """
-from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int8_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memmove, memset
 
 from cext.buffer cimport append, reserve
 from cext.cursor cimport Cursor, cursor
 from cext.packet cimport IPPROTO_UDP
-from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, Weirds, protocol,
-                          protocol_count, weird)
+from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, Weirds, give_parser,
+                          protocol, protocol_count, take_parser, weird)
 from cext.pool cimport give_block, take_block
 from cext.wire cimport lowest_bit
-
-cdef extern from "Python.h":
-    void Py_SET_REFCNT(void* o, Py_ssize_t n) noexcept nogil
 
 cdef enum:
     PROBE_MAX = 4096               # bytes of a side that are kept while nobody knows them
@@ -336,9 +332,12 @@ cdef class Dispatch(Taker):
         for side in range(2):
             if not conn.candidates[side] >> number & 1:
                 self.drop_carry(&conn.taps[side])
-        if not self.make_parser(conn, number):
+        conn.parser = take_parser(number, f.proto == IPPROTO_UDP)
+        if conn.parser == NULL:
             self.close(f, EVICTED)
             return False
+        conn.protocol = <int8_t>number
+        self.parsers += 1
         f.parsing = PARSED
         f.begun |= <uint64_t>1 << number
         if not protocol(number).confirms:
@@ -603,44 +602,10 @@ cdef class Dispatch(Taker):
         free(tap.carry.p)
         tap.carry.p, tap.carry.n, tap.carry.room = NULL, 0, 0
 
-    cdef bint make_parser(self, Conn* conn, int number) noexcept nogil:
-        """A new parser, owned by the Conn; all its fields are zero.  False: there is none.
-
-        Trick "copied parser": one that holds no Python object is a copy of its prototype, which nobody ever feeds.  The
-        interpreter, and its lock, are not asked.
-        """
-        cdef bint datagrams = conn.flow.proto == IPPROTO_UDP
-        cdef Protocol* known = protocol(number)
-        conn.protocol = <int8_t>number
-        if not known.size[datagrams]:
-            conn.parser = self.call_class(known.kind[datagrams])
-        else:
-            conn.parser = take_block(known.size[datagrams])
-            if conn.parser != NULL:
-                memcpy(conn.parser, known.prototype[datagrams], known.size[datagrams])
-                Py_SET_REFCNT(conn.parser, 1)
-        self.parsers += conn.parser != NULL
-        return conn.parser != NULL
-
-    cdef void* call_class(self, void* kind) noexcept with gil:
-        try:
-            parser = (<object>kind)()
-        except Exception:          # a Python parser's constructor; its flow is left alone
-            return NULL
-        Py_INCREF(parser)
-        return <void*>parser
-
     cdef void free_parser(self, Conn* conn) noexcept nogil:
-        cdef size_t size = protocol(conn.protocol).size[conn.flow.proto == IPPROTO_UDP]
-        if size:
-            give_block(conn.parser, size)
-        else:
-            self.release(conn)
+        give_parser(conn.parser, conn.protocol, conn.flow.proto == IPPROTO_UDP)
         conn.parser = NULL
         self.parsers -= 1
-
-    cdef void release(self, Conn* conn) noexcept with gil:
-        Py_DECREF(<object>conn.parser)
 
 
 cdef bint unwrapped(Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil:

@@ -133,6 +133,8 @@ cdef struct Protocol:              # arrays by "is it over datagrams?"
 cdef Protocol* protocol(int number) noexcept nogil
 cdef int protocol_count() noexcept nogil
 cdef int find_protocol(const char* name) noexcept nogil
+cdef void* take_parser(int number, bint datagrams) noexcept nogil
+cdef void give_parser(void* parser, int number, bint datagrams) noexcept nogil
 
 
 cdef inline void skip(Conn* conn, bint is_orig, uint64_t n) noexcept nogil:

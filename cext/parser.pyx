@@ -8,8 +8,10 @@ dispatch.pyx.  What a parser may rely on:
 * nothing that it is given outlives the call.
 """
 from cpython.object cimport Py_TPFLAGS_HAVE_GC
-from libc.string cimport strcmp
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.string cimport memcpy, strcmp
 
+from cext.pool cimport give_block, take_block
 from cext.record cimport Record, fill
 
 import logging
@@ -17,6 +19,9 @@ import logging
 from cext.cursor cimport left
 
 LOG = logging.getLogger("cloudmri.parser")
+
+cdef extern from "Python.h":
+    void Py_SET_REFCNT(void* o, Py_ssize_t n) noexcept nogil
 
 cdef Protocol protocols[MOST_PROTOCOLS]
 cdef int count = 0
@@ -88,6 +93,47 @@ cdef int find_protocol(const char* name) noexcept nogil:
             return i
     return NOBODY
 
+
+# ---- one for each flow ----------------------------------------------------------------------------------------------
+
+cdef void* take_parser(int number, bint datagrams) noexcept nogil:
+    """A new parser, for give_parser; NULL where there is none.
+
+    Trick "copied parser": one that holds no Python object is a copy of its prototype, which nobody ever feeds.  The
+    interpreter, and its lock, are not asked.
+    """
+    cdef Protocol* known = &protocols[number]
+    cdef void* parser
+    if not known.size[datagrams]:
+        return call_class(known.kind[datagrams])
+    parser = take_block(known.size[datagrams])
+    if parser != NULL:
+        memcpy(parser, known.prototype[datagrams], known.size[datagrams])
+        Py_SET_REFCNT(parser, 1)
+    return parser
+
+
+cdef void give_parser(void* parser, int number, bint datagrams) noexcept nogil:
+    if protocols[number].size[datagrams]:
+        give_block(parser, protocols[number].size[datagrams])
+    else:
+        release(parser)
+
+
+cdef void* call_class(void* kind) noexcept with gil:
+    try:
+        parser = (<object>kind)()
+    except Exception:              # a Python parser's constructor; its flow is left alone
+        return NULL
+    Py_INCREF(parser)
+    return <void*>parser
+
+
+cdef void release(void* parser) noexcept with gil:
+    Py_DECREF(<object>parser)
+
+
+# ---- the registry ----------------------------------------------------------------------------------------------------
 
 def register(kind, *, str name, Schema schema=None, str transport="tcp", over_tcp=None, ports=(),
              uint32_t carry_max=CARRY_MAX, uint64_t idle_seconds=0, bint late=False, bint confirms=False):

@@ -71,6 +71,7 @@ def ask(*answers: bytes, request: bytes = b"GET / HTTP/1.1\r\n\r\n", **options: 
         ("grün".encode(), "text/plain"),
         (b"BM is a town", "text/plain"),
         (b"\1\2\3\4", None),
+        (bytes(600), None),
         (b"", None),
     ],
 )
