@@ -94,13 +94,14 @@ cdef class FlowTable:
         if self.count == self.most or (2 * (self.count + 1) > self.mask and not self.grow()):
             return NULL
         i = self.free_list
-        if i == NO_FLOW:           # none was given back: one that never was
+        if i == NO_FLOW:           # none was given back: one that never was, and is all zero
             i = self.used
             self.used += 1
+            f = self.at(i)
         else:
-            self.free_list = self.at(i).timer_next
-        f = self.at(i)
-        memset(f, 0, sizeof(Flow))
+            f = self.at(i)
+            self.free_list = f.timer_next
+            memset(f, 0, sizeof(Flow))
         f.number, f.hash, f.proto, f.one_way = i, p.hash, p.proto, p.one_way
         f.tenant = f.uid_tenant = p.tenant
         f.first = f.last = p.ts
