@@ -127,7 +127,7 @@ cdef struct Protocol:              # arrays by "is it over datagrams?"
     uint64_t idle[2]               # seconds that a recognised flow may be silent; 0: as any other
     void* prototype[2]             # Parser that answers probe, borrowed; NULL where the transport is not its own
     void* kind[2]                  # the class, borrowed
-    size_t size[2]                 # bytes of a parser that holds no Python object, and is a copy of its prototype; or 0
+    size_t size[2]                 # bytes of a parser that is made by copying its prototype, which is all zero; or 0
 
 
 cdef Protocol* protocol(int number) noexcept nogil

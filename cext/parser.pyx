@@ -7,8 +7,8 @@ dispatch.pyx.  What a parser may rely on:
 * a parser that says DONE, or skips, is not called;
 * nothing that it is given outlives the call.
 """
-from cpython.object cimport Py_TPFLAGS_HAVE_GC
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, strcmp
 
 from cext.pool cimport give_block, take_block
@@ -162,7 +162,7 @@ def register(kind, *, str name, Schema schema=None, str transport="tcp", over_tc
         prototype = one.__new__(one) if not issubclass(one, PyParser) else one()
         alive_parsers.append(prototype)
         new.prototype[<int>datagrams], new.kind[<int>datagrams] = <void*>prototype, <void*>one
-        if not one.__flags__ & Py_TPFLAGS_HAVE_GC:     # set where a class has fields that are objects
+        if is_all_zero(<const uint8_t*><void*>prototype, Parser.__basicsize__, one.__basicsize__):
             new.size[<int>datagrams] = one.__basicsize__
     new.idle[transport == "udp"] = idle_seconds
     alive.append((text, kind, over_tcp, schema))
@@ -170,6 +170,13 @@ def register(kind, *, str name, Schema schema=None, str transport="tcp", over_tc
     for i, port in enumerate(ports):
         new.ports[i] = port
     count += 1
+
+
+cdef bint is_all_zero(const uint8_t* p, size_t begin, size_t end):
+    """True when a parser's own fields are no objects, for those begin as None, and nothing has set one."""
+    while begin < end and p[begin] == 0:
+        begin += 1
+    return begin == end
 
 
 def registered():

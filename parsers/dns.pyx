@@ -314,7 +314,7 @@ cdef bint is_multicast(const Addr* a) noexcept nogil:
 cdef bint is_repeated(const Draft* old, const Draft* d) noexcept nogil:
     """One of the questions that still wait has this number, name and type."""
     while old != d:
-        if (old.mark == d.mark and old.round == 1
+        if (old.mark == d.mark and old.round == 1 and is_set(old.record, QTYPE)
                 and old.record.slots[QTYPE].number == d.record.slots[QTYPE].number
                 and same(get_text(old.record, QUERY), get_text(d.record, QUERY))):
             return True

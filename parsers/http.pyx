@@ -121,6 +121,9 @@ cdef class HttpParser(Parser):
         cdef Message* m = &self.message[asks]
         cdef Cursor before
         cdef Line said
+        if not asks and self.queue.first != NULL and not unfold(self.queue.first):
+            m.state = LOST         # memory is out; that it was folded is rare: too many waited, and the one before
+            return True            # it, for which the answer began, has been written
         while m.state == HEADERS and not m.cut_line:
             before = c[0]
             said = head_line(c)

@@ -344,5 +344,6 @@ def leave(end: SystemExit) -> None:
     if isinstance(end.code, str):
         raise end                  # a message, which Python prints
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if stream is not None:     # it was closed from the start
+            stream.flush()
     os._exit(end.code or 0)

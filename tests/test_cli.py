@@ -65,6 +65,17 @@ def test_msgpack_has_the_same_records(tmp_path: Path) -> None:
         assert list(msgpack.Unpacker(file)) == lines(sensor("replay", "-q", HTTP, "--only", "http"))
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_was_closed_from_the_start_changes_no_exit_code(closed: str, tmp_path: Path) -> None:
+    words = [*SENSOR, "replay", HTTP, "-q", "--output", str(tmp_path)]
+    for command, code in ((words, 0), ([*SENSOR, "replay"], 2), ([*SENSOR, "--version"], 0)):
+        done = subprocess.run(["bash", "-c", f'exec "$@" {closed}', "sh", *command], cwd="/", check=False,
+                              capture_output=True)  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert b"Traceback" not in done.stderr
+    assert (tmp_path / "http.log").stat().st_size
+
+
 def test_a_file_that_is_no_capture_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     bad = tmp_path / "notes.txt"
     bad.write_text("these are notes and no capture at all")

@@ -87,6 +87,15 @@ def test_an_answer_before_its_question_meets_it() -> None:
     assert (record["query"], record["rcode"], record["id.orig_p"], record["id.resp_p"]) == ("late.test", 0, 40000, 53)
 
 
+def test_a_message_without_a_question_is_not_the_one_before() -> None:
+    """What another flow's record held before has no say, either."""
+    for kind in (1, 28):
+        asked = message(1, QUERY, [question("a.test", kind)])
+        exchange((True, asked), (False, message(1, ANSWER, [question("a.test", kind)])))
+        got = exchange((True, message(5, QUERY)), (True, message(5, QUERY, [question("", 28)])))
+        assert [record.get("retry") for record in got.of("dns")] == [None, None]
+
+
 def test_a_flow_rests_between_questions_and_tells_what_is_odd_once() -> None:
     """Nothing is kept behind an answer; the next question finds its parser again, an answer that comes first changes
     the ends no more, and what was told of the flow is not told anew."""

@@ -98,6 +98,17 @@ def test_pipelined_requests_pair_in_order() -> None:
     ]
 
 
+def test_one_request_too_many_comes_while_an_answer_is_under_way() -> None:
+    """The request that the answer began for is written without it; the rest of the head goes to the next."""
+    ask = [b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % i for i in range(101)]
+    turns = [(True, b"".join(ask[:100])), (False, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"), (True, ask[100]),
+             (False, b"Server: x\r\nX-Own: y\r\nContent-Type: a/b\r\n\r\n")]  # fmt: skip
+    records = http(*turns)
+    assert [record["uri"] for record in records] == [f"/{i}" for i in range(101)]
+    assert (records[0]["status_code"], records[1].get("status_code")) == (200, None)
+    assert records[1]["server_header_names"] == ["CONTENT-LENGTH", "SERVER", "X-OWN", "CONTENT-TYPE"]
+
+
 def test_unanswered_requests_are_bounded() -> None:
     got = run(connection([(True, b"GET / HTTP/1.1\r\n\r\n" * 300)]).frames())
     assert len(got.of("http")) == 300
