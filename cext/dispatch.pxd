@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from cext.flow cimport Flow
 from cext.packet cimport Packet
 from cext.parser cimport Conn, Parser, Reason, Sink, Tap, Verdict
+from cext.recognise cimport Recogniser
 from cext.stream cimport Taker
 from cext.types cimport Time
 
@@ -26,10 +27,7 @@ cdef enum Load:                    # what is left out where more comes than can 
 @final
 cdef class Dispatch(Taker):
     cdef Sink sink
-    cdef uint64_t wanted           # protocols that are asked, one bit each
-    cdef uint64_t asked[2]         # … by transport: of TCP, of datagrams
-    cdef uint64_t late             # those that may begin behind another's greeting
-    cdef uint64_t near_port[64]    # those of which a usual port ends in these six bits: most flows need not be compared
+    cdef Recogniser recogniser
     cdef uint64_t patient[2]       # … and those whose flows may be silent for longer than others
     cdef uint64_t carried          # bytes in all carries
     cdef uint64_t most_carried
@@ -52,7 +50,6 @@ cdef class Dispatch(Taker):
     cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil
     cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil
     cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
-    cdef int who(self, const Flow* f, uint64_t* asked, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef bint start(self, Flow* f, int number) noexcept nogil
     cdef void run_both(self, Flow* f, bint first) noexcept nogil
     cdef void feed(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
@@ -61,7 +58,6 @@ cdef class Dispatch(Taker):
     cdef bint keep(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t most) noexcept nogil
     cdef bint obey(self, Flow* f, Verdict verdict) noexcept nogil
     cdef bint end_skip(self, Flow* f, bint is_orig) noexcept nogil
-    cdef uint64_t at_port(self, const Flow* f, uint64_t asked) noexcept nogil
     cdef void probe_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef bint begin_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef void give_up_side(self, Flow* f, bint is_orig) noexcept nogil

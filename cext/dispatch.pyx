@@ -13,8 +13,8 @@ from libc.string cimport memmove, memset
 from cext.buffer cimport append, reserve
 from cext.cursor cimport Cursor, cursor
 from cext.packet cimport IPPROTO_UDP
-from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Match, Protocol, Weirds, give_parser,
-                          protocol, protocol_count, take_parser, weird)
+from cext.parser cimport (ALL, ANYBODY, EVICTED, FINISHED, HANDED_OVER, NOBODY, Weirds, give_parser, protocol,
+                          protocol_count, take_parser, weird)
 from cext.pool cimport give_block, take_block
 from cext.wire cimport lowest_bit
 
@@ -32,18 +32,11 @@ cdef class Dispatch(Taker):
         """``wanted``: names of the protocols to ask; None for all."""
         self.sink, self.most_carried = sink, most_carried
         self.set_load(KEEPS_UP)
+        self.recogniser = Recogniser(wanted)
         for i in range(protocol_count()):
-            if wanted is None or protocol(i).name.decode() in wanted:
-                self.wanted |= <uint64_t>1 << <int>i
             for datagrams in range(2):
                 if protocol(i).idle[<int>datagrams]:
                     self.patient[<int>datagrams] |= <uint64_t>1 << <int>i
-                if protocol(i).prototype[<int>datagrams] != NULL:
-                    self.asked[<int>datagrams] |= <uint64_t>1 << <int>i & self.wanted
-            for j in range(protocol(i).port_count):
-                self.near_port[protocol(i).ports[<int>j] & 63] |= <uint64_t>1 << <int>i
-            if protocol(i).late:
-                self.late |= <uint64_t>1 << <int>i
 
     # ---- what is left out while more comes than can be read --------------------------------------------------------
 
@@ -79,7 +72,7 @@ cdef class Dispatch(Taker):
             return
         if self.load >= NO_LARGE and self.is_too_large(f, is_orig):
             return
-        if f.conn == NULL and not self.may_begin(f, self.asked[False]):
+        if f.conn == NULL and not self.may_begin(f, self.recogniser.asked[False]):
             return
         conn = <Conn*>f.conn if f.conn != NULL else self.open(f, False)
         if conn == NULL:
@@ -170,11 +163,13 @@ cdef class Dispatch(Taker):
     cdef bint recognise(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil:
         """True when a protocol knows the datagram, and has the flow now.  After a few that nobody knew only those are
         asked that may begin late (DTLS behind STUN).  Nothing is kept of an unknown flow but their number."""
-        cdef uint64_t asked = self.asked[True] if f.tries < PROBE_DATAGRAMS else self.asked[True] & self.late
+        cdef uint64_t asked = self.recogniser.asked[True]
         cdef int number
+        if f.tries >= PROBE_DATAGRAMS:
+            asked &= self.recogniser.late
         if not self.may_begin(f, asked):
             return False
-        number = self.who(f, &asked, is_orig, p.payload, p.captured)
+        number = self.recogniser.who(f, &asked, is_orig, p.payload, p.captured)
         if number == NOBODY:
             f.tries += 1
             if f.tries == LATE_SEGMENTS:
@@ -211,7 +206,7 @@ cdef class Dispatch(Taker):
         memset(conn, 0, sizeof(Conn))
         conn.flow, conn.sink, conn.midstream = f, <void*>self.sink, f.partial
         conn.engine, conn.unwrapped = <void*>self, unwrapped
-        conn.candidates[0] = conn.candidates[1] = self.asked[datagrams]
+        conn.candidates[0] = conn.candidates[1] = self.recogniser.asked[datagrams]
         conn.protocol, conn.next_protocol = NOBODY, NOBODY
         f.conn, f.parsing = conn, PROBING
         return conn
@@ -240,7 +235,7 @@ cdef class Dispatch(Taker):
             self.probe_late(f, is_orig, p, n)
             return
         if mine.carry.n == 0 and conn.taps[not is_orig].carry.n == 0:
-            number = self.who(f, &conn.candidates[is_orig], is_orig, p, n)
+            number = self.recogniser.who(f, &conn.candidates[is_orig], is_orig, p, n)
             if number != NOBODY:
                 if self.start(f, number):
                     self.feed(f, is_orig, p, n)
@@ -250,7 +245,7 @@ cdef class Dispatch(Taker):
         elif mine.carry.n and self.begin_late(f, is_orig, p, n):
             return
         elif self.keep(f, is_orig, p, n, PROBE_MAX):
-            number = self.who(f, &conn.candidates[is_orig], is_orig, mine.carry.p, <uint32_t>mine.carry.n)
+            number = self.recogniser.who(f, &conn.candidates[is_orig], is_orig, mine.carry.p, <uint32_t>mine.carry.n)
             if number != NOBODY:
                 if self.start(f, number):
                     self.run_both(f, conn.orig_first)
@@ -269,61 +264,20 @@ cdef class Dispatch(Taker):
     cdef bint begin_late(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
         """True when one of those begins here to whom what was said before does not belong."""
         cdef Conn* conn = <Conn*>f.conn
-        cdef int i
-        for i in range(protocol_count()):
-            if (protocol(i).late and protocol(i).prototype[False] != NULL
-                    and (self.wanted & ~conn.candidates[is_orig]) >> i & 1
-                    and (<Parser>protocol(i).prototype[False]).probe(is_orig, cursor(p, n)) == Match.YES):
-                self.drop_carry(&conn.taps[0])
-                self.drop_carry(&conn.taps[1])
-                if self.start(f, i):
-                    self.feed(f, is_orig, p, n)
-                return True
-        return False
+        cdef int number = self.recogniser.who_begins(~conn.candidates[is_orig], is_orig, p, n)
+        if number == NOBODY:
+            return False
+        self.drop_carry(&conn.taps[0])
+        self.drop_carry(&conn.taps[1])
+        if self.start(f, number):
+            self.feed(f, is_orig, p, n)
+        return True
 
     cdef void give_up_side(self, Flow* f, bint is_orig) noexcept nogil:
         """When nobody knows what a side says its bytes go."""
         cdef Conn* conn = <Conn*>f.conn
         if conn != NULL and not conn.candidates[is_orig]:
             self.drop_carry(&conn.taps[is_orig])
-
-    cdef int who(self, const Flow* f, uint64_t* asked, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil:
-        """The protocol that says yes, those of the port first, or NOBODY; strikes off those that say no."""
-        cdef uint64_t at_port = self.at_port(f, asked[0]), others = asked[0] & ~at_port, left
-        cdef bint datagrams = f.proto == IPPROTO_UDP
-        cdef Protocol* known
-        cdef Match match
-        cdef int i, turn, likely = NOBODY   # at its own port a protocol over datagrams need not be certain
-        for turn in range(2):
-            left = others if turn else at_port
-            while left:
-                i = lowest_bit(left)
-                left &= left - 1
-                known = protocol(i)
-                match = (<Parser>known.prototype[datagrams]).probe(is_orig, cursor(p, n))
-                if match == Match.YES:
-                    return i
-                if match == Match.MAYBE and turn == 0 and datagrams and likely == NOBODY:
-                    likely = i
-                if match == Match.NO and not (datagrams and known.late):
-                    asked[0] &= ~(<uint64_t>1 << i)
-        return likely
-
-    cdef uint64_t at_port(self, const Flow* f, uint64_t asked) noexcept nogil:
-        """Those of the protocols whose usual port the responder has; over datagrams either side."""
-        cdef bint datagrams = f.proto == IPPROTO_UDP
-        cdef uint64_t found = 0
-        cdef Protocol* known
-        cdef int i, j
-        asked &= self.near_port[f.resp_p & 63] | (self.near_port[f.orig_p & 63] if datagrams else 0)
-        while asked:
-            i = lowest_bit(asked)
-            asked &= asked - 1
-            known = protocol(i)
-            for j in range(known.port_count):
-                if known.ports[j] == f.resp_p or (datagrams and known.ports[j] == f.orig_p):
-                    found |= <uint64_t>1 << i
-        return found
 
     cdef bint start(self, Flow* f, int number) noexcept nogil:
         """Makes the parser.  What a side said that this protocol has said no to is not for it."""
@@ -499,7 +453,7 @@ cdef class Dispatch(Taker):
         cdef int number = conn.next_protocol, side
         conn.next_protocol = NOBODY
         conn.switches += 1
-        if conn.switches > MOST_SWITCHES or (number != ANYBODY and ~self.wanted >> number & 1):
+        if conn.switches > MOST_SWITCHES or (number != ANYBODY and ~self.recogniser.wanted >> number & 1):
             self.close(f, HANDED_OVER)
             return
         self.end_inside(conn, HANDED_OVER)
@@ -508,14 +462,14 @@ cdef class Dispatch(Taker):
         for side in range(2):
             conn.taps[side].skipping = conn.taps[side].waiting = conn.spoken[side] = False
             conn.taps[side].need = 0
-            conn.candidates[side] = self.asked[False]
+            conn.candidates[side] = self.recogniser.asked[False]
         f.parsing = PROBING
         if number == ANYBODY:
             for side in range(2):
                 if number == ANYBODY and conn.taps[side].carry.n:
                     conn.spoken[side] = True
-                    number = self.who(f, &conn.candidates[side], side, conn.taps[side].carry.p,
-                                      <uint32_t>conn.taps[side].carry.n)
+                    number = self.recogniser.who(f, &conn.candidates[side], side, conn.taps[side].carry.p,
+                                                 <uint32_t>conn.taps[side].carry.n)
                     number = ANYBODY if number == NOBODY else number
         if number != ANYBODY:
             if self.start(f, number):
@@ -565,7 +519,7 @@ cdef class Dispatch(Taker):
         if outer.switches == MOST_SWITCHES:
             f.parsing = OVER
             return
-        conn = self.open(f, False) if self.may_begin(f, self.asked[False]) else NULL
+        conn = self.open(f, False) if self.may_begin(f, self.recogniser.asked[False]) else NULL
         if conn != NULL:
             conn.switches, conn.outer = outer.switches + 1, outer
 

@@ -17,7 +17,7 @@ from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, equals, equals_no
                           span, take, take_rest, trimmed, until, within)
 from cext.parser cimport (ALL, ANYBODY, HTTP_HEADERS, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict,
                           confirm, emit_draft, find_protocol, hand_over, policy, skip, weird)
-from cext.record cimport (Draft, Drafts, Record, fold, free_draft, get_text, is_set, keep_bytes, keep_text, lend_item,
+from cext.record cimport (Draft, Drafts, Record, fold, free_draft, get_text, is_set, keep_text, lend_item,
                           new_draft, put_number, queue_draft, unfold, unqueue_draft)
 from cext.types cimport Flag
 from parsers.shared.http_body cimport (GZIP, Body, begin_body, expect, free_body, miss_body, pass_body, set_coding,
@@ -25,7 +25,8 @@ from parsers.shared.http_body cimport (GZIP, Body, begin_body, expect, free_body
 from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, LAST_OF_FRAMING, NO_MEANING,
                                           TRANSFER_ENCODING_HEADER, UPGRADE_HEADER, WEBSOCKET_EXTENSIONS_HEADER,
                                           WEBSOCKET_PROTOCOL_HEADER, Header, Meaning, find_header)
-from parsers.shared.http_lines cimport (is_answer, is_request, is_token, read_number, take_version)
+from parsers.shared.http_lines cimport (bare, before_cr, before_of, is_answer, is_request, is_token, read_number,
+                                        take_version, trimmed_end, unfolded)
 from parsers.shared.http_record cimport (CLIENT_HEADER_NAMES, DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, INFO_MSG,
                                          METHOD, REQUEST_BODY_LEN, RESPONSE_BODY_LEN, SERVER_HEADER_NAMES, STATUS_CODE,
                                          STATUS_MSG, TRANS_DEPTH, URI, USER_AGENT, VERSION, answer_header, keep_uri,
@@ -121,9 +122,8 @@ cdef class HttpParser(Parser):
         cdef Message* m = &self.message[asks]
         cdef Cursor before
         cdef Line said
-        if not asks and self.queue.first != NULL and not unfold(self.queue.first):
-            m.state = LOST         # memory is out; that it was folded is rare: too many waited, and the one before
-            return True            # it, for which the answer began, has been written
+        if not asks and not self.open_first():     # it may be another's: too many waited, and the first was written
+            return True
         while m.state == HEADERS and not m.cut_line:
             before = c[0]
             said = head_line(c)
@@ -283,10 +283,12 @@ cdef class HttpParser(Parser):
 
     cdef bint is_simple(self) noexcept nogil:
         """The request that is to be answered next is one of HTTP/0.9."""
-        return self.simple and self.queue.first != NULL and not self.answered and unfold(self.queue.first)
+        return self.simple and self.queue.first != NULL and not self.answered
 
     cdef void begin_simple_answer(self, Conn* conn, bint is_orig) noexcept nogil:
         """HTTP/0.9: all that the server says is the body (RFC 1945, 6)."""
+        if not self.open_first():
+            return
         self.begin_message(conn, False)
         self.begin_run(False, UNTIL_CLOSE, ALL)
         self.answered = self.paired = True
@@ -544,6 +546,13 @@ cdef class HttpParser(Parser):
         queue_draft(&self.queue, d)
         return d
 
+    cdef bint open_first(self) noexcept nogil:
+        """The request whose answer comes may be written on.  False: memory is out, and the answer is lost."""
+        if self.queue.first == NULL or unfold(self.queue.first):
+            return True
+        self.message[False].state = LOST
+        return False
+
     cdef bint needs_a_pair(self, Conn* conn) noexcept nogil:
         """In the middle of a flow, or asked by the responder, a request is only believed with its answer."""
         return conn.midstream or self.client == -1
@@ -561,63 +570,12 @@ cdef class HttpParser(Parser):
         free_draft(d)
 
 
-cdef Span before_cr(Conn* conn, Span value) noexcept nogil:
-    """A value up to a CR that ends no line: to some server a header begins behind it (RFC 9112, 2.2)."""
-    cdef Cursor c = within(value)
-    cdef Span first = until(&c, 13)
-    if c.short:
-        return value
-    weird(conn, b"HTTP_bare_CR")
-    return trimmed(first)
-
-
-cdef Span bare(Span name) noexcept nogil:
-    """Without spaces and control characters around it: some server takes it for the name within."""
-    cdef uint32_t first = 0
-    while first < name.n and byte_at(name, first) <= c' ':
-        first += 1
-    while name.n > first and byte_at(name, name.n - 1) <= c' ':
-        name = part(name, 0, name.n - 1)
-    return behind(name, first)
-
-
 cdef inline bint is_blank(uint8_t byte) noexcept nogil:
     return byte == c' ' or byte == 9
 
 
 cdef bint method_is(const Draft* d, const char* name, uint32_t n) noexcept nogil:
     return equals(get_text(d.record, METHOD), name, n)
-
-
-cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil:
-    """What stands between two cursors of the same bytes."""
-    cdef uint32_t n = left(&begin) - left(c)
-    return part(take_rest(&begin), 0, n)
-
-
-cdef Span trimmed_end(Span s) noexcept nogil:
-    while s.n and byte_at(s, s.n - 1) in (10, 13):
-        s.n -= 1
-    return s
-
-
-cdef Span unfolded(Conn* conn, Draft* d, Span value) noexcept nogil:
-    """A value without the line ends that it was folded by; a copy that the draft keeps, where there are any."""
-    cdef Cursor c = within(value)
-    cdef uint8_t* out
-    cdef uint32_t i, n = 0
-    until(&c, 10)
-    if c.short or d == NULL:
-        return value
-    weird(conn, b"HTTP_folded_header")
-    out = keep_bytes(d, value.n)
-    if out == NULL:
-        return value
-    for i in range(value.n):
-        if byte_at(value, i) not in (10, 13):
-            out[n] = byte_at(value, i)
-            n += 1
-    return trimmed(span(out, n))
 
 
 register(HttpParser, name="http", schema=HTTP_SCHEMA, transport="tcp",

@@ -1,8 +1,9 @@
-"""How the lines of HTTP/1.x look: start lines, numbers, tokens (RFC 9112)."""
+"""How the lines of HTTP/1.x look: start lines, numbers, tokens, and headers out of the ordinary (RFC 9112)."""
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.cursor cimport Cursor
-from cext.parser cimport Match
+from cext.parser cimport Conn, Match
+from cext.record cimport Draft
 from cext.types cimport Span
 
 cdef enum:
@@ -16,3 +17,8 @@ cdef Span take_version(Span* rest) noexcept nogil
 cdef bint read_number(Span s, uint32_t base, uint64_t* value) noexcept nogil
 cdef uint32_t hex_value(uint8_t byte) noexcept nogil
 cdef uint32_t base64_value(uint8_t byte) noexcept nogil
+cdef Span before_cr(Conn* conn, Span value) noexcept nogil
+cdef Span bare(Span name) noexcept nogil
+cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil
+cdef Span trimmed_end(Span s) noexcept nogil
+cdef Span unfolded(Conn* conn, Draft* d, Span value) noexcept nogil

@@ -1,7 +1,8 @@
-"""How the lines of HTTP/1.x look: start lines, numbers, tokens (RFC 9112)."""
-from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, take_rest,
-                          trimmed)
-from cext.parser cimport Match
+"""How the lines of HTTP/1.x look: start lines, numbers, tokens, and headers out of the ordinary (RFC 9112)."""
+from cext.cursor cimport (Cursor, Span, behind, byte_at, equals, equals_nocase, left, line, part, peek, span, take_rest,
+                          trimmed, until, within)
+from cext.parser cimport Match, weird
+from cext.record cimport keep_bytes
 
 
 cdef Match is_answer(Cursor c) noexcept nogil:
@@ -112,3 +113,56 @@ cdef uint32_t base64_value(uint8_t byte) noexcept nogil:
     if c'0' <= byte <= c'9':
         return byte - c'0' + 52
     return 62 if byte == c'+' else 63 if byte == c'/' else 64
+
+
+# ---- header lines out of the ordinary ------------------------------------------------------------------------------
+
+cdef Span before_cr(Conn* conn, Span value) noexcept nogil:
+    """A value up to a CR that ends no line: to some server a header begins behind it (RFC 9112, 2.2)."""
+    cdef Cursor c = within(value)
+    cdef Span first = until(&c, 13)
+    if c.short:
+        return value
+    weird(conn, b"HTTP_bare_CR")
+    return trimmed(first)
+
+
+cdef Span bare(Span name) noexcept nogil:
+    """Without spaces and control characters around it: some server takes it for the name within."""
+    cdef uint32_t first = 0
+    while first < name.n and byte_at(name, first) <= c' ':
+        first += 1
+    while name.n > first and byte_at(name, name.n - 1) <= c' ':
+        name = part(name, 0, name.n - 1)
+    return behind(name, first)
+
+
+cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil:
+    """What stands between two cursors of the same bytes."""
+    cdef uint32_t n = left(&begin) - left(c)
+    return part(take_rest(&begin), 0, n)
+
+
+cdef Span trimmed_end(Span s) noexcept nogil:
+    while s.n and byte_at(s, s.n - 1) in (10, 13):
+        s.n -= 1
+    return s
+
+
+cdef Span unfolded(Conn* conn, Draft* d, Span value) noexcept nogil:
+    """A value without the line ends that it was folded by; a copy that the draft keeps, where there are any."""
+    cdef Cursor c = within(value)
+    cdef uint8_t* out
+    cdef uint32_t i, n = 0
+    until(&c, 10)
+    if c.short or d == NULL:
+        return value
+    weird(conn, b"HTTP_folded_header")
+    out = keep_bytes(d, value.n)
+    if out == NULL:
+        return value
+    for i in range(value.n):
+        if byte_at(value, i) not in (10, 13):
+            out[n] = byte_at(value, i)
+            n += 1
+    return trimmed(span(out, n))
