@@ -21,7 +21,7 @@ from parsers.shared.pg_messages cimport (AUTHENTICATION, BIND, CALL, CLOSE, CODE
                                          LONGEST_STARTUP, NOTICE, NOTIFICATION, PARAMETER_DESCRIPTION,
                                          PARAMETER_STATUS, PARSE, PASSWORD, PORTAL_SUSPENDED, PROTOCOL_3, QUERY,
                                          READY_FOR_QUERY, SYNC, TERMINATE, auth_name, is_backend, is_frontend,
-                                         is_midstream, is_startup, pass_message, take_message, text_of)
+                                         is_midstream, is_startup, pass_run, take_message, text_of)
 from parsers.shared.pg_prepared cimport LONGEST_NAME, Portal, Prepared, Statement, name_of, shape_of, sql_of
 from parsers.shared.pg_record cimport (APPLICATION_NAME, BACKEND, BACKEND_ARG, COMMAND_TAG, COPY, DATABASE, DURATION,
                                        FRONTEND, FRONTEND_ARG, NOTIFICATIONS, OPTIONS, PARAMETERS, PARAMETER_TYPES,
@@ -184,6 +184,20 @@ cdef class PostgresqlParser(Parser):
             hand_over(conn, find_protocol(b"ssl"))
         return Verdict.DONE if answer == c'G' else Verdict.MORE
 
+    cdef bint pass_data(self, Conn* conn, bint is_orig, Cursor* c, Verdict* verdict) noexcept nogil:
+        """Rows, and the data of a COPY, are most of the bytes: they are counted by their heads.  False when the first
+        head is not here yet."""
+        cdef bint answers = is_orig == self.client_is_resp
+        cdef bint rows = answers and peek(c, 0) == DATA_ROW
+        cdef uint64_t size
+        cdef uint32_t count = pass_run(conn, is_orig, c, &size, verdict)
+        if count == 0:
+            return verdict[0] != Verdict.MORE
+        add_bytes(self.queue.first, RESPONSE_BYTES if answers else REQUEST_BYTES, size)
+        if rows:
+            add_bytes(self.queue.first, ROWS, count)
+        return True
+
     # ---- messages of the client ------------------------------------------------------------------------------------
 
     cdef bint frontend(self, Conn* conn, bint is_orig, Cursor* c, Verdict* verdict) noexcept nogil:
@@ -191,10 +205,7 @@ cdef class PostgresqlParser(Parser):
         cdef uint32_t size = 0
         cdef Cursor m
         if kind == COPY_DATA or kind == COPY_DONE or kind == COPY_FAIL:
-            if not pass_message(conn, is_orig, c, &size, verdict):
-                return False
-            add_bytes(self.queue.first, REQUEST_BYTES, size)
-            return True
+            return self.pass_data(conn, is_orig, c, verdict)
         if not take_message(conn, is_orig, c, &m, &size, verdict):
             return False
         if verdict[0] != Verdict.MORE:
@@ -267,13 +278,8 @@ cdef class PostgresqlParser(Parser):
         cdef uint32_t size = 0
         cdef bint late
         cdef Cursor m
-        if kind == DATA_ROW or kind == COPY_DATA:      # most of the bytes: counted by their heads
-            if not pass_message(conn, is_orig, c, &size, verdict):
-                return False
-            add_bytes(self.queue.first, RESPONSE_BYTES, size)
-            if kind == DATA_ROW:
-                add_bytes(self.queue.first, ROWS, 1)
-            return True
+        if kind == DATA_ROW or kind == COPY_DATA:
+            return self.pass_data(conn, is_orig, c, verdict)
         if not take_message(conn, is_orig, c, &m, &size, verdict):
             return False
         if verdict[0] != Verdict.MORE:

@@ -1,5 +1,5 @@
 """PostgreSQL's messages as such: their frame, their kinds, and the names of what is in them."""
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.cursor cimport Cursor
 from cext.parser cimport Conn, Match, Verdict
@@ -51,7 +51,7 @@ cdef enum Backend:                 # message types of the server
 
 
 cdef bint take_message(Conn* conn, bint is_orig, Cursor* c, Cursor* m, uint32_t* size, Verdict* verdict) noexcept nogil
-cdef bint pass_message(Conn* conn, bint is_orig, Cursor* c, uint32_t* size, Verdict* verdict) noexcept nogil
+cdef uint32_t pass_run(Conn* conn, bint is_orig, Cursor* c, uint64_t* size, Verdict* verdict) noexcept nogil
 cdef Span text_of(Cursor* m) noexcept nogil
 cdef bint is_frontend(uint8_t kind) noexcept nogil
 cdef bint is_backend(uint8_t kind) noexcept nogil

@@ -32,23 +32,29 @@ cdef bint take_message(Conn* conn, bint is_orig, Cursor* c, Cursor* m, uint32_t*
     return True
 
 
-cdef bint pass_message(Conn* conn, bint is_orig, Cursor* c, uint32_t* size, Verdict* verdict) noexcept nogil:
-    """Steps over the next message by its head, without a copy.  False when the head is not here yet."""
+cdef uint32_t pass_run(Conn* conn, bint is_orig, Cursor* c, uint64_t* size, Verdict* verdict) noexcept nogil:
+    """Steps over the messages of one type that come here one behind the other, by their heads, without a copy.
+
+    How many they are, and their bytes; 0 when the head of the first is not here yet, or is none.
+    """
+    cdef uint8_t kind = peek(c, 0)
+    cdef uint32_t count = 0, body
     cdef Cursor m = c[0]
-    pass_over(&m, 1)
-    size[0] = u32(&m)
-    if m.short:
-        return False
-    if size[0] < 4 or size[0] > LONGEST_MESSAGE:
-        verdict[0] = Verdict.REJECT
-        return True
-    size[0] += 1
-    if left(c) >= size[0]:
-        pass_over(c, size[0])
-    else:
-        skip(conn, is_orig, size[0] - left(c))
-        take_rest(c)
-    return True
+    size[0] = 0
+    while left(&m) >= HEADER and u8(&m) == kind:
+        body = u32(&m)
+        if body < 4 or body > LONGEST_MESSAGE:
+            verdict[0] = Verdict.REJECT
+            break
+        count += 1
+        size[0] += body + 1
+        body -= 4
+        if left(&m) < body:
+            skip(conn, is_orig, body - left(&m))
+            body = left(&m)
+        pass_over(&m, body)
+        c[0] = m
+    return count
 
 
 cdef Span text_of(Cursor* m) noexcept nogil:
