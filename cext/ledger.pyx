@@ -8,10 +8,9 @@ A ring's block has its number of frames; of a socket's, the kernel has written i
     open_block(8) … next_page() ✗                     killed here: the page of 7 counts, the frames of 8 are lost
 """
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from cext.shared cimport after_loads, load64, store64
-from cext.types cimport SECOND
+from cext.types cimport monotonic
 
 SIZE = sizeof(Book)
 cdef uint64_t IN_MESSAGES = <uint64_t>-1
@@ -45,9 +44,7 @@ cdef class Ledger:
 
     cdef void beat(self) noexcept nogil:
         """The worker moves."""
-        cdef timespec now
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        store64(&self.book.beat, <uint64_t>now.tv_sec * SECOND + <uint64_t>now.tv_nsec)
+        store64(&self.book.beat, <uint64_t>monotonic())
 
     def read(self, int n):
         """The first ``n`` counters, all of the same moment."""

@@ -4,11 +4,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.ledger cimport MOST_MESSAGES, iovec, mmsghdr, msghdr, socklen_t
 from cext.packet cimport Frame
-from cext.source cimport FrameSource
+from cext.source cimport MOST_DESCRIPTORS, FrameSource
 from cext.types cimport Time
 
 cdef enum:
-    MOST_SOCKETS = 8
     HEADROOM = 64                  # in front of each datagram: for the headers that the socket has taken off
     LONGEST_DATAGRAM = 65536
     SENDER = 28                    # sizeof(sockaddr_in6)
@@ -36,9 +35,9 @@ cdef struct Slot:                  # one datagram
 
 @final
 cdef class Receiver(FrameSource):
-    cdef int fds[MOST_SOCKETS]
-    cdef uint16_t ports[MOST_SOCKETS]
-    cdef uint32_t dropped[MOST_SOCKETS]        # by the kernel's own counter, which wraps
+    cdef int fds[MOST_DESCRIPTORS]
+    cdef uint16_t ports[MOST_DESCRIPTORS]
+    cdef uint32_t dropped[MOST_DESCRIPTORS]    # by the kernel's own counter, which wraps
     cdef int count
     cdef int turn                  # the socket that is asked next
     cdef Slot* slots

@@ -31,9 +31,8 @@ cdef class Receiver(FrameSource):
     the number of the last batch that a worker before this one had in hand."""
 
     def __cinit__(self, sockets, *, uint64_t done=0):
-        if len(sockets) > MOST_SOCKETS:
-            raise ValueError(f"at most {MOST_SOCKETS} sockets")
         for i, (fd, port, dropped) in enumerate(sockets):
+            self.poll_also(fd)
             self.fds[i], self.ports[i], self.dropped[i] = fd, port, dropped
         self.count, self.block, self.counts_on = len(sockets), done, True
         self.slots = <Slot*>calloc(MOST_MESSAGES, sizeof(Slot))

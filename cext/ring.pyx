@@ -30,6 +30,7 @@ cdef class Ring(FrameSource):
         if self.base == <uint8_t*>MAP_FAILED:
             self.base = NULL
             raise OSError(0, "the ring cannot be mapped")
+        self.poll_also(fd)
         self.block = done
         if done and self.block_at(done).hdr.bh1.seq_num == done:
             self.give_back()

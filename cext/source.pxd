@@ -6,7 +6,23 @@ from cext.packet cimport Frame
 from cext.types cimport Time
 
 
+cdef enum:
+    MOST_DESCRIPTORS = 8
+
+cdef extern from "poll.h" nogil:
+    enum: POLLIN
+    enum: POLLERR
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd* some, unsigned long n, int milliseconds)
+
+
 cdef class FrameSource:
+    cdef pollfd polled[MOST_DESCRIPTORS]
+    cdef int polled_count          # 0: a file, whose frames are here or never come
+    cdef readonly bint troubled    # the last wait ended because a descriptor has an error to tell
     cdef bint boundary             # the frames given last are the last of a block: it may be given back
     cdef uint64_t block            # number of the block in hand, or of the last, from 1; a live source counts them
     cdef Ledger ledger             # live: where it says which block it has in hand; else None
@@ -15,6 +31,8 @@ cdef class FrameSource:
     cdef bint counts_on            # kernel_drops goes on from what a worker before this one has counted
     cdef uint64_t freezes          # times that no block was free
 
+    cdef poll_also(self, int fd)
+    cdef bint await_frames(self, int milliseconds) noexcept nogil
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil
     cdef void give_back(self) noexcept nogil
     cdef int filled(self) noexcept nogil

@@ -3,11 +3,42 @@
 ``fill`` gives up to ``room`` of them, none later than ``limit``; 0: none is here now.  They live until the next
 ``fill``, or until their block is given back.  A source that lends blocks says ``boundary`` behind the last frame of
 one, and has it back by ``give_back`` when all that came of it is booked.  ``filled`` says how much of what it can keep
-waits to be read, in percent.
+waits to be read, in percent.  A live source names its descriptors by ``poll_also``, and can be waited for.
 """
+
+from cpython.exc cimport PyErr_CheckSignals
+
+from cext.types cimport MILLISECOND, monotonic
 
 
 cdef class FrameSource:
+    cdef poll_also(self, int fd):
+        if self.polled_count == MOST_DESCRIPTORS:
+            raise ValueError(f"at most {MOST_DESCRIPTORS} descriptors")
+        self.polled[self.polled_count].fd, self.polled[self.polled_count].events = fd, POLLIN
+        self.polled_count += 1
+
+    def wait(self, int milliseconds):
+        """Waits for frames.  False when none came for so long."""
+        cdef Time until = monotonic() + milliseconds * <Time>MILLISECOND, now = 0
+        cdef bint come = False
+        while not come and now < until:
+            with nogil:
+                come = self.await_frames(milliseconds)
+                now = monotonic()
+            PyErr_CheckSignals()   # one may have ended the waiting
+            milliseconds = <int>max((until - now) // MILLISECOND, 0)
+        return come
+
+    cdef bint await_frames(self, int milliseconds) noexcept nogil:
+        """False when nothing came for so long, or a signal did."""
+        cdef int i
+        cdef bint come = poll(self.polled, self.polled_count, milliseconds) > 0
+        self.troubled = False
+        for i in range(self.polled_count if come else 0):
+            self.troubled |= self.polled[i].revents & POLLERR != 0
+        return come
+
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil:
         return 0
 

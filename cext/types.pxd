@@ -1,12 +1,14 @@
 """The small change that every room carries: spans, addresses, times."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 ctypedef int64_t Time              # nanoseconds since 1970-01-01 UTC
 ctypedef uint8_t Flag              # a bint of one byte; 0 or 1
 
 cdef enum:
     SECOND = 1000000000            # in Time
+    MILLISECOND = 1000000
 
 cdef extern from *:
     """
@@ -35,6 +37,13 @@ cdef inline Span span(const uint8_t* p, uint32_t n) noexcept nogil:
 cdef inline void copy_span(void* to, Span s) noexcept nogil:
     if s.n:                        # memcpy from nowhere is undefined, even of nothing
         memcpy(to, s.p, s.n)
+
+
+cdef inline Time monotonic() noexcept nogil:
+    """A clock that is never set; live only, for packets bring their own time."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <Time>now.tv_sec * SECOND + now.tv_nsec
 
 
 cdef inline bint same_addr(const Addr* a, const Addr* b) noexcept nogil:

@@ -47,6 +47,7 @@ cdef class Worker:
     cdef FrameSource source        # whose counters are counted
     cdef uint64_t twins
 
+    cdef int read(self, FrameSource source, Time limit) noexcept nogil
     cdef void look_at_the_load(self, FrameSource source) noexcept nogil
     cdef void book(self, FrameSource source) noexcept nogil
     cdef find_places(self, FrameSource source)

@@ -16,7 +16,7 @@ from cext.parser cimport EVICTED, FINISHED, SHUTDOWN, TIMED_OUT
 from cext.owned cimport owned_bytes, owned_refused
 from cext.record cimport Schema, draft_bytes
 from cext.tcp cimport Turn, begins_anew, clean, locate, take_turn
-from cext.types cimport NEVER, SECOND
+from cext.types cimport MILLISECOND, NEVER, SECOND, monotonic
 from cext.windows cimport Share
 
 cdef enum:
@@ -80,14 +80,27 @@ cdef class Worker:
         cdef int n = BATCH, turns = 0
         with nogil:
             while turns < BATCHES and n and self.writer.pending < DRAIN:
-                n = self.intake.read(source, limit)
-                self.process(self.intake.batch, self.intake.opened, self.intake.now)
-                if source.boundary:
-                    self.book(source)
-                    source.give_back()
-                    self.look_at_the_load(source)
+                n = self.read(source, limit)
                 turns += 1
         return n != 0
+
+    def listen(self, FrameSource source, int milliseconds):
+        """Live: reads frames as they come, for so long, or until there is output to take, a signal came or the source
+        is ``troubled``.
+
+        True when all that was here is read.  It is the waiting that is done here: between two blocks the way to Python
+        and back takes as long as a hundred packets, for it is never in the caches.
+        """
+        cdef Time until = monotonic() + milliseconds * <Time>MILLISECOND, now = 0
+        cdef int n = BATCH
+        with nogil:
+            while self.writer.pending < DRAIN and now < until:
+                n = self.read(source, NEVER)
+                now = monotonic()
+                if n == 0 and now < until and (
+                        not source.await_frames(<int>((until - now) // MILLISECOND) + 1) or source.troubled):
+                    break
+        return n == 0
 
     def take_window(self, Share share):
         """The next window of a share, all of it: what the intake of another process has opened."""
@@ -179,6 +192,16 @@ cdef class Worker:
     def add(self, counted):
         """Counts what another process has counted, by name."""
         self.accounts.add(counted)
+
+    cdef int read(self, FrameSource source, Time limit) noexcept nogil:
+        """One batch of frames; how many."""
+        cdef int n = self.intake.read(source, limit)
+        self.process(self.intake.batch, self.intake.opened, self.intake.now)
+        if source.boundary:
+            self.book(source)
+            source.give_back()
+            self.look_at_the_load(source)
+        return n
 
     cdef void book(self, FrameSource source) noexcept nogil:
         """A block is done: all that was counted up to its end becomes true together."""

@@ -1,7 +1,6 @@
 """A live worker: one process, a fork of the supervisor, with one ring or its sockets and one pipeline."""
 import logging
 import os
-import select
 import signal
 import socket
 import sys
@@ -21,9 +20,7 @@ from sensor.sinks import DirectorySink, Sink, StreamSink
 from sensor.tenants import Tenants
 
 LOG = logging.getLogger("cloudmri.live")
-POLL_MS = 100
-EMIT_SECONDS = 0.05                # that records wait to be handed to the outlet,
-MOST_PENDING = 1 << 18             # … unless they are so many bytes
+TURN_MS = 50                       # of reading; then records are handed to the outlet, and all else is looked after
 LOADS = ("keeps up again: all is parsed", "falls behind: bodies are not looked at",
          "is far behind: the largest flows are not parsed", "is about to lose packets: no new flow is parsed")
 BEHIND = 1_000_000_000             # ns that the packets' time is behind the clock on a silent link
@@ -42,23 +39,20 @@ class LiveWorker:
         self.load_told = 0
         self.left = 0                  # packets that were not read when the time for the end was over
         self.asked_for_stats = self.asked_to_change = False
-        self.next_account = self.next_emit = 0.0
+        self.next_account = 0.0
         self.next_stats = time.monotonic() + self.stats_seconds
 
     def run(self) -> int:
         """Until it is told to stop, and the ring is empty, or the output is gone.  The exit code."""
-        poll = select.poll()
-        for one in self.job.sockets:
-            poll.register(one, select.POLLIN)
         while self.outlet.trouble is None:
-            more = self.worker.run(self.source)
+            idle = self.worker.listen(self.source, TURN_MS)
             self.tell_load()
+            self.emit()
             now = time.monotonic()
-            self.emit_in_time(now)
-            if not more:
-                if self.stop_by is not None and not poll.poll(self.quiet_ms()):
+            if idle:
+                if self.stop_by is not None and not self.source.wait(self.quiet_ms()):
                     break
-                if any(event & select.POLLERR for _, event in poll.poll(POLL_MS)):
+                if self.source.troubled:
                     self.look_for_trouble()
                 self.worker.tick(self.latest())
             if self.asked_to_change:
@@ -70,7 +64,7 @@ class LiveWorker:
             if self.asked_for_stats or now > self.next_stats:
                 self.write_stats()
             if self.stop_by is not None and now > self.stop_by:
-                self.leave_the_rest(poll)
+                self.leave_the_rest()
                 break
         return self.end()
 
@@ -82,10 +76,10 @@ class LiveWorker:
         if by := self.worker.set_clock(time.time_ns()):
             LOG.warning("the clock was set back by %.0f s; times of open flows were set back, too", by / 1e9)
 
-    def leave_the_rest(self, poll: select.poll) -> None:
+    def leave_the_rest(self) -> None:
         """Counts what there is no time for."""
         self.left = self.worker.pass_over(self.source)
-        while poll.poll(self.quiet_ms()):
+        while self.source.wait(self.quiet_ms()):
             self.left += self.worker.pass_over(self.source)
         if self.left:
             LOG.error("%d packets were left unread after %g seconds; choose a longer --grace", self.left,
@@ -93,7 +87,7 @@ class LiveWorker:
 
     def quiet_ms(self) -> int:
         """How long nothing comes when nothing will come any more: a block that has begun is handed over by then."""
-        return max(POLL_MS, 3 * self.job.block_ms)
+        return max(2 * TURN_MS, 3 * self.job.block_ms)
 
     def tell_load(self) -> None:
         """Says what was left out, and when that is over."""
@@ -110,12 +104,6 @@ class LiveWorker:
         for one in self.job.sockets:
             if error := one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 LOG.warning("the capture says: %s; going on", os.strerror(error))
-
-    def emit_in_time(self, now: float) -> None:
-        """Not behind each block: to hand records over takes as long as to read a hundred packets."""
-        if now > self.next_emit or self.worker.writer.pending >= MOST_PENDING:
-            self.next_emit = now + EMIT_SECONDS
-            self.emit()
 
     def emit(self, *, last: bool = False) -> None:
         self.outlet.put(self.worker.writer.drain(), always=last)
