@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, strlen
 
 from cext.digest cimport put_base64, sha1_short
-from cext.flow cimport Side
+from cext.flow cimport End
 from cext.packet cimport IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, NO_VLAN
 from cext.parser cimport protocol
 from cext.record cimport Record, Schema, clear, put_number, put_text, put_word
@@ -68,8 +68,8 @@ cdef class ConnLog:
 
     cdef void write(self, Flow* f, bint interim) noexcept nogil:
         """One record: the flow's last, or what it amounts to so far."""
-        cdef Side* o = &f.side[True]
-        cdef Side* r = &f.side[False]
+        cdef const End* o = &f.ends[True]
+        cdef const End* r = &f.ends[False]
         cdef const char* state = conn_state(f)
         cdef uint8_t services[NAMES_SIZE]
         cdef uint8_t failed[NAMES_SIZE]
@@ -93,7 +93,7 @@ cdef class ConnLog:
         put_word(&record, CONN_STATE, state, <uint32_t>strlen(state))
         put_number(&record, LOCAL_ORIG, self.writer.is_local(f.orig_h.b))
         put_number(&record, LOCAL_RESP, self.writer.is_local(f.resp_h.b))
-        put_number(&record, MISSED_BYTES, o.missed + r.missed)
+        put_number(&record, MISSED_BYTES, f.side[0].missed + f.side[1].missed)
         if f.history_size:
             put_word(&record, HISTORY, f.history, f.history_size)
         put_number(&record, ORIG_PKTS, o.packets)

@@ -73,11 +73,11 @@ cdef flow_of(Worker worker, Flow* f, bint is_orig):
     worker.writer.uid(f, f.uid_tenant, f.first, uid)
     said = {
         "uid": (<const char*>uid)[:18].decode(), "is_orig": is_orig, "history": f.history[:f.history_size].decode(),
-        "packets": f.side[is_orig].packets, "parsing": PARSING[f.parsing],
+        "packets": f.ends[is_orig].packets, "parsing": PARSING[f.parsing],
         "services": [protocol(i).name.decode() for i in range(64) if f.services >> i & 1],
         "twins": f.twins}
     if f.proto == IPPROTO_TCP:
-        said |= {"state": END_STATES[f.side[is_orig].state], "next": f.side[is_orig].next, "last": f.side[is_orig].last,
+        said |= {"state": END_STATES[f.side[is_orig].state], "next": f.side[is_orig].next, "last": f.ends[is_orig].last,
                  "held_bytes": f.side[is_orig].held_bytes, "missed": f.side[is_orig].missed,
                  "waits": bool(f.side[is_orig].waits)}
     if conn != NULL:

@@ -7,6 +7,7 @@ from cext.types cimport Addr, Flag, Time
 
 cdef enum:
     NO_FLOW = 0xffffffff
+    OF_TCP = 0x80000000            # bit of a flow's number: which of the two tables it is in
     NO_SLOT = 0xffff
     LONGEST_HISTORY = 28
     WHEEL_SLOTS = 1024
@@ -38,17 +39,22 @@ cdef struct Segment:               # payload that waits for what comes before it
     uint8_t bytes[1]
 
 
-cdef struct Side:                  # one direction; sequence numbers are relative to the initial one, which is 0
+cdef struct End:                   # what one end has sent, whatever the protocol
     uint64_t packets
     uint64_t ip_bytes
     uint64_t last                  # one past the highest byte seen; payload bytes, for all but TCP
+    Time seen                      # last packet of the vantage that counts
+    uint32_t envelope              # the vantage that counts; others are twins
+    uint32_t retransmits           # of TCP; here, for there is room
+
+
+cdef struct Side:                  # one direction of TCP; sequence numbers are relative to the initial one, which is 0
     uint64_t acked                 # one past the highest byte that the other side has acknowledged
     uint64_t next                  # first byte that was neither delivered nor given up
     uint64_t missed
     uint64_t fin                   # one past the FIN, or 0
     Segment* held
     Time waits_since               # when the first held byte, or the first acknowledged hole, was seen
-    Time seen                      # last packet of the vantage that counts
     uint32_t held_bytes
     uint32_t waits_packets         # packets of the flow since then
     uint32_t start                 # initial sequence number on the wire
@@ -56,9 +62,7 @@ cdef struct Side:                  # one direction; sequence numbers are relativ
     uint32_t fin_at
     uint32_t rst_at
     uint32_t gaps
-    uint32_t retransmits
     uint32_t zero_windows
-    uint32_t envelope              # the vantage that counts; others are twins
     uint8_t gap_at                 # place in the history where the hole was seen
     uint8_t state
     uint8_t before                 # the state before this one
@@ -68,7 +72,7 @@ cdef struct Side:                  # one direction; sequence numbers are relativ
     Flag trusted                   # both sides were well when that began: a gap is real
 
 
-cdef struct Flow:                  # one for each that is open: 480 bytes, so no gaps between its fields
+cdef struct Flow:                  # one for each that is open: 312 bytes, and 176 of its sides where it is TCP; no gaps
     uint64_t hash
     Addr orig_h
     Addr resp_h
@@ -113,7 +117,8 @@ cdef struct Flow:                  # one for each that is open: 480 bytes, so no
     Flag is_twin
     Flag shed                      # not all of it was parsed: time or memory was short
     Flag lingers                   # it has ended; only late packets are waited for
-    Side side[2]                   # by is_orig
+    End ends[2]                    # by is_orig
+    Side* side                     # both, by is_orig; of a flow that is not TCP they are nobody's, and all zero
 
 
 cdef struct Bucket:
@@ -123,19 +128,21 @@ cdef struct Bucket:
 
 @final
 cdef class FlowTable:
-    cdef Flow* flows
+    cdef uint8_t* flows[2]         # by "is it TCP?"
     cdef Bucket* buckets
     cdef uint32_t mask
-    cdef uint32_t used             # places in it that were ever taken
+    cdef uint32_t used[2]          # places in it that were ever taken
     cdef uint32_t most             # flows at a time
     cdef uint64_t count
-    cdef uint32_t free_list
+    cdef uint32_t free_list[2]
     cdef uint32_t wheel[WHEEL_SLOTS]
     cdef int64_t wheel_at          # slot number up to which all was looked at
     cdef Time now
     cdef uint64_t created
     cdef uint64_t peak
 
+    cdef bint reserve(self, bint of_tcp) noexcept nogil
+    cdef Flow* take_place(self, bint of_tcp) noexcept nogil
     cdef Flow* at(self, uint32_t number) noexcept nogil
     cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil
     cdef bint prefetch_flow(self, uint64_t hash) noexcept nogil

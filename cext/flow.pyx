@@ -1,6 +1,6 @@
 """The flow table: who talks with whom, and until when it is remembered.
 
-Open addressing over 8-byte buckets, flows in one stretch of memory that never moves.  Each flow hangs in one slot of a
+Open addressing over 8-byte buckets, flows in stretches of memory that never move.  Each flow hangs in one slot of a
 timer wheel; a flow whose deadline has moved on is hung up again when its slot comes by, so a packet pays nothing for
 its timer.  Time is packet time, and never goes back.
 """
@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memmove, memset
 from posix.mman cimport (MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
                          madvise, mmap, munmap)
 
+from cext.packet cimport IPPROTO_TCP
 from cext.pool cimport take_pages
 from cext.types cimport same_addr
 from cext.wire cimport prefetch
@@ -16,6 +17,14 @@ from cext.wire cimport prefetch
 cdef enum:
     FIRST_BUCKETS = 8192
     MOST_TRIES = 64                # flows looked at to find one to evict
+
+
+cdef Side nobody[2]                # all zero: what all but TCP has for sides
+
+
+cdef inline size_t size_of(bint of_tcp) noexcept nogil:
+    """Trick "two sizes": flows without sequence numbers lie in a table of their own, without the sides for them."""
+    return sizeof(Flow) + (2 * sizeof(Side) if of_tcp else 0)
 
 
 cdef inline uint32_t tag_of(uint64_t hash) noexcept nogil:
@@ -26,31 +35,38 @@ cdef inline uint32_t tag_of(uint64_t hash) noexcept nogil:
 cdef class FlowTable:
     def __cinit__(self, uint32_t most=1 << 20):
         cdef int i
-        cdef void* all
         self.most = most
         self.mask = FIRST_BUCKETS - 1
-        # Trick "reserved, not taken": addresses for all flows, memory for those that there were.  In huge pages, where
-        # the system gives them, a look at a flow misses the cache but not the table of pages.
-        all = mmap(NULL, <size_t>most * sizeof(Flow), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         self.buckets = <Bucket*>take_pages(FIRST_BUCKETS * sizeof(Bucket))
-        if all == MAP_FAILED or self.buckets == NULL:
+        if self.buckets == NULL or not self.reserve(0) or not self.reserve(1):
             raise MemoryError("flow table")
-        self.flows = <Flow*>all
-        madvise(all, <size_t>most * sizeof(Flow), MADV_HUGEPAGE)
         memset(self.buckets, 0xff, FIRST_BUCKETS * sizeof(Bucket))
-        self.free_list = NO_FLOW
         self.wheel_at = -1
         for i in range(WHEEL_SLOTS):
             self.wheel[i] = NO_FLOW
 
     def __dealloc__(self):
-        if self.flows != NULL:
-            munmap(self.flows, <size_t>self.most * sizeof(Flow))
+        cdef int i
+        for i in range(2):
+            if self.flows[i] != NULL:
+                munmap(self.flows[i], self.most * size_of(i))
         free(self.buckets)
 
+    cdef bint reserve(self, bint of_tcp) noexcept nogil:
+        """Trick "reserved, not taken": addresses for all flows, memory for those that there were.  In huge pages, where
+        the system gives them, a look at a flow misses the cache but not the table of pages.  False: that cannot be."""
+        cdef size_t size = self.most * size_of(of_tcp)
+        cdef void* all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        if all == MAP_FAILED:
+            return False
+        madvise(all, size, MADV_HUGEPAGE)
+        self.flows[of_tcp] = <uint8_t*>all
+        self.free_list[of_tcp] = NO_FLOW
+        return True
+
     cdef Flow* at(self, uint32_t number) noexcept nogil:
-        return &self.flows[number]
+        cdef bint of_tcp = number & OF_TCP != 0
+        return <Flow*>(self.flows[of_tcp] + (number & ~<uint32_t>OF_TCP) * size_of(of_tcp))
 
     cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil:
         prefetch(&self.buckets[tag_of(hash) & self.mask])
@@ -89,26 +105,17 @@ cdef class FlowTable:
 
     cdef Flow* create(self, const Packet* p, bint flip) noexcept nogil:
         """A new flow whose first packet this is; with ``flip`` its sender is the responder.  NULL: no room."""
-        cdef uint32_t i
         cdef Flow* f
         if self.count == self.most or (2 * (self.count + 1) > self.mask and not self.grow()):
             return NULL
-        i = self.free_list
-        if i == NO_FLOW:           # none was given back: one that never was, and is all zero
-            i = self.used
-            self.used += 1
-            f = self.at(i)
-        else:
-            f = self.at(i)
-            self.free_list = f.timer_next
-            memset(f, 0, sizeof(Flow))
-        f.number, f.hash, f.proto, f.one_way = i, p.hash, p.proto, p.one_way
+        f = self.take_place(p.proto == IPPROTO_TCP)
+        f.hash, f.proto, f.one_way = p.hash, p.proto, p.one_way
         f.tenant = f.uid_tenant = p.tenant
         f.first = f.last = p.ts
         f.envelope, f.tunnel_vni, f.tunnel_depth = p.envelope, p.tunnel_vni, p.tunnel_depth
         f.timer_next = f.timer_before = NO_FLOW
         f.timer_slot = NO_SLOT
-        f.side[0].envelope = f.side[1].envelope = NO_FLOW
+        f.ends[0].envelope = f.ends[1].envelope = NO_FLOW
         f.has_l2, f.vlan, f.inner_vlan = p.has_link, p.vlan, p.inner_vlan
         if p.has_link:             # destination, then source (IEEE 802.3, 3.2)
             memcpy(&f.orig_l2[0] if flip else &f.resp_l2[0], p.frame, 6)
@@ -123,6 +130,22 @@ cdef class FlowTable:
         self.created += 1
         if self.count > self.peak:
             self.peak = self.count
+        return f
+
+    cdef Flow* take_place(self, bint of_tcp) noexcept nogil:
+        """A flow that is all zero but for its number and its sides."""
+        cdef uint32_t number = self.free_list[of_tcp]
+        cdef Flow* f
+        if number == NO_FLOW:      # none was given back: one that never was is zero already
+            number = self.used[of_tcp] | (OF_TCP if of_tcp else 0)
+            self.used[of_tcp] += 1
+            f = self.at(number)
+        else:
+            f = self.at(number)
+            self.free_list[of_tcp] = f.timer_next
+            memset(f, 0, size_of(of_tcp))
+        f.number = number
+        f.side = <Side*>(f + 1) if of_tcp else nobody
         return f
 
     cdef bint grow(self) noexcept nogil:
@@ -167,8 +190,8 @@ cdef class FlowTable:
                 i = j
         self.buckets[i].number = self.buckets[i].tag = NO_FLOW
         self.unlink(f)
-        f.timer_next = self.free_list
-        self.free_list = f.number
+        f.timer_next = self.free_list[f.number & OF_TCP != 0]
+        self.free_list[f.number & OF_TCP != 0] = f.number
         self.count -= 1
 
     cdef void schedule(self, Flow* f, Time wake) noexcept nogil:
@@ -225,7 +248,9 @@ cdef class FlowTable:
             f.deadline -= by
             f.report -= by
             for i in range(2):
-                f.side[i].seen -= by
+                f.ends[i].seen -= by
+                if f.proto != IPPROTO_TCP:
+                    continue
                 f.side[i].waits_since -= by
                 held = f.side[i].held
                 while held != NULL:
@@ -386,6 +411,7 @@ cdef void flip(Flow* f) noexcept nogil:
     cdef uint8_t swap[6]
     f.orig_h, f.resp_h = f.resp_h, f.orig_h
     f.orig_p, f.resp_p = f.resp_p, f.orig_p
+    f.ends[0], f.ends[1] = f.ends[1], f.ends[0]
     f.side[0], f.side[1] = f.side[1], f.side[0]
     memcpy(swap, f.orig_l2, 6)
     memcpy(f.orig_l2, f.resp_l2, 6)

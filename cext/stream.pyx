@@ -227,7 +227,7 @@ cdef class Streams:
         cdef const Side* me = &f.side[is_orig]
         if not me.waits:
             return False
-        if me.held != NULL and me.held.at > me.next and goal(me) < me.held.at and f.side[not is_orig].packets:
+        if me.held != NULL and me.held.at > me.next and goal(me) < me.held.at and f.ends[not is_orig].packets:
             return False
         return now - me.waits_since >= self.window or me.waits_packets > self.window_packets
 

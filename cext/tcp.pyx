@@ -10,8 +10,8 @@ Numbers are relative to the initial sequence number, which is 0, and 64 bits wid
 from libc.stdint cimport int32_t, uint8_t
 
 from cext.flow cimport (CLOSED, ESTABLISHED, INACTIVE, MARK_ACK, MARK_DATA, MARK_FIN, MARK_FIN_RST, MARK_MULTI,
-                        MARK_RST, MARK_SYN, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, EndState, flip, note, note_once,
-                        note_scaled)
+                        MARK_RST, MARK_SYN, PARTIAL, RESET, SYN_ACK_SENT, SYN_SENT, End, EndState, flip, note,
+                        note_once, note_scaled)
 from cext.packet cimport ACK, FIN, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, RST, SYN
 
 cdef enum:
@@ -25,14 +25,15 @@ cdef inline bint take_expected(Flow* f, const Packet* p, bint is_orig, Turn* tur
     connection or an acknowledgement of what was seen.  False, and nothing is booked, for all others."""
     cdef Side* me = &f.side[is_orig]
     cdef Side* peer = &f.side[not is_orig]
+    cdef End* mine = &f.ends[is_orig]
     cdef uint32_t mark = (MARK_DATA if p.claimed else MARK_ACK) << (0 if is_orig else 16)
     cdef uint32_t acked = p.ack - peer.start - <uint32_t>peer.acked
     if (me.state != ESTABLISHED or peer.state != ESTABLISHED or p.flags & (SYN | FIN | RST | ACK) != ACK
-            or p.seq - me.start != <uint32_t>me.last or peer.acked + acked > peer.last or acked > TRUSTED_JUMP
-            or p.window == 0 or not f.marks & mark or me.closed or peer.closed):
+            or p.seq - me.start != <uint32_t>mine.last or peer.acked + acked > f.ends[not is_orig].last
+            or acked > TRUSTED_JUMP or p.window == 0 or not f.marks & mark or me.closed or peer.closed):
         return False
-    turn.at, turn.is_orig, turn.usable, turn.closing = <int64_t>me.last, is_orig, True, False
-    me.last += p.claimed
+    turn.at, turn.is_orig, turn.usable, turn.closing = <int64_t>mine.last, is_orig, True, False
+    mine.last += p.claimed
     peer.acked += acked
     turn.acks = peer.acked
     if p.ts > f.last:
@@ -48,13 +49,12 @@ cdef void take_turn(Flow* f, const Packet* p, bint is_orig, Turn* turn) noexcept
 
 cdef void take_any(Flow* f, const Packet* p, bint is_orig, Turn* turn) noexcept nogil:
     cdef Side* me = &f.side[is_orig]
-    cdef Side* peer = &f.side[not is_orig]
     cdef uint32_t size = segment_size(p)
     cdef int64_t at
     cdef uint8_t flips = f.flips
     set_partial(f, p, is_orig)
-    begin_side(me, p, size)
-    at = relative(me, me.last, p.seq)
+    begin_side(f, is_orig, p, size)
+    at = relative(me, f.ends[is_orig].last, p.seq)
     turn.usable = at >= 0 and not p.flags & RST
     turn.acks = 0
     write_history(f, is_orig, p, <uint32_t>at)
@@ -64,7 +64,7 @@ cdef void take_any(Flow* f, const Packet* p, bint is_orig, Turn* turn) noexcept 
     if p.flags & FIN and at >= 0:
         me.fin = <uint64_t>at + size
     if p.flags & ACK:
-        turn.acks = take_ack(me, peer, p)
+        turn.acks = take_ack(f, is_orig, p)
     note_progress(f, is_orig, p, at + size)
     turn.closing = advance_state(f, p, is_orig)
     turn.is_orig = is_orig if f.flips == flips else not is_orig
@@ -76,7 +76,7 @@ cdef void locate(const Flow* f, const Packet* p, bint is_orig, Turn* turn) noexc
     """Where a twin's payload belongs: nothing is booked."""
     cdef const Side* me = &f.side[is_orig]
     cdef const Side* peer = &f.side[not is_orig]
-    cdef int64_t at = relative(me, me.last, p.seq), acks = relative(peer, peer.acked, p.ack)
+    cdef int64_t at = relative(me, f.ends[is_orig].last, p.seq), acks = relative(peer, peer.acked, p.ack)
     turn.at = at + (1 if p.flags & SYN else 0)
     turn.is_orig = is_orig
     turn.usable = at >= 0 and me.state != INACTIVE and not p.flags & RST
@@ -103,27 +103,30 @@ cdef void set_partial(Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         f.partial = not p.flags & SYN
 
 
-cdef void restart(Side* s, uint32_t start, uint64_t last) noexcept nogil:
-    s.start, s.last = start, last
+cdef void restart(Flow* f, bint is_orig, uint32_t start, uint64_t last) noexcept nogil:
+    cdef Side* s = &f.side[is_orig]
+    f.ends[is_orig].last = last
+    s.start = start
     s.acked = 0
     s.next = 1
 
 
-cdef void begin_side(Side* s, const Packet* p, uint32_t size) noexcept nogil:
+cdef void begin_side(Flow* f, bint is_orig, const Packet* p, uint32_t size) noexcept nogil:
     """Sets the initial sequence number: the SYN's, or one before the first byte seen."""
+    cdef const Side* s = &f.side[is_orig]
     cdef bint syn = p.flags & SYN
     if s.state == INACTIVE:
         if syn:
-            restart(s, p.seq, size)
+            restart(f, is_orig, p.seq, size)
         else:
-            restart(s, p.seq - 1, 1)
+            restart(f, is_orig, p.seq - 1, 1)
     elif not syn or p.seq == s.start:
         return
     elif s.state == RESET:
         if s.before == INACTIVE:   # its reset may have been forged
-            restart(s, p.seq, size)
+            restart(f, is_orig, p.seq, size)
     elif s.state != CLOSED:
-        restart(s, p.seq, size)    # the connection did not come about before; this SYN is the one that counts
+        restart(f, is_orig, p.seq, size)    # the connection did not come about before; this SYN is the one that counts
 
 
 cdef void write_history(Flow* f, bint is_orig, const Packet* p, uint32_t at) noexcept nogil:
@@ -161,16 +164,17 @@ cdef void watch_window(Flow* f, bint is_orig, const Packet* p) noexcept nogil:
         note_scaled(f, is_orig, c'W', &f.side[is_orig].zero_windows)
 
 
-cdef uint64_t take_ack(const Side* me, Side* peer, const Packet* p) noexcept nogil:
+cdef uint64_t take_ack(Flow* f, bint is_orig, const Packet* p) noexcept nogil:
     """What the packet acknowledges.  A side that is not seen yet begins where it is acknowledged."""
+    cdef Side* peer = &f.side[not is_orig]
     cdef int64_t acks
     if peer.state == INACTIVE:
-        restart(peer, p.ack - 1, 0)
+        restart(f, not is_orig, p.ack - 1, 0)
         return 1
     acks = relative(peer, peer.acked, p.ack)
     if acks < 0:
         return 0
-    if <uint64_t>acks > peer.last + LARGEST_WINDOW:
+    if <uint64_t>acks > f.ends[not is_orig].last + LARGEST_WINDOW:
         return 0
     if p.ack == 0 and <uint64_t>acks > peer.acked + TRUSTED_JUMP:
         return 0                   # an empty field rather than a large connection that has come to 0
@@ -181,13 +185,13 @@ cdef uint64_t take_ack(const Side* me, Side* peer, const Packet* p) noexcept nog
 
 cdef void note_progress(Flow* f, bint is_orig, const Packet* p, int64_t end) noexcept nogil:
     """Moves the highest byte seen, or notes a retransmission."""
-    cdef Side* s = &f.side[is_orig]
+    cdef End* s = &f.ends[is_orig]
     cdef int64_t ahead = end - <int64_t>s.last
     if p.flags & (SYN | RST) and (ahead > TRUSTED_JUMP or ahead < -TRUSTED_JUMP):
         return
     if p.flags & FIN and s.last == 1 and end > 0:
         s.last = end
-    elif s.state == RESET:
+    elif f.side[is_orig].state == RESET:
         return
     elif ahead > 0:
         s.last = end
@@ -295,9 +299,9 @@ cdef inline bint is_closed(const Side* s) noexcept nogil:
 cdef uint64_t stream_bytes(const Flow* f, bint is_orig) noexcept nogil:
     """Payload bytes by sequence numbers, SYN and FIN not counted."""
     cdef const Side* me = &f.side[is_orig]
-    cdef uint64_t size = me.last if me.last > me.acked else me.acked
+    cdef uint64_t last = f.ends[is_orig].last, size = last if last > me.acked else me.acked
     if f.proto in (IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6):
-        return me.last
+        return last
     if f.proto != IPPROTO_TCP:
         return 0                   # what is payload of another transport is not known (Zeek)
     if me.before == SYN_SENT and me.state == RESET and f.side[not is_orig].state == INACTIVE and me.acked > 1:
@@ -323,9 +327,9 @@ cdef const char* conn_state(const Flow* f) noexcept nogil:
     if f.proto == IPPROTO_TCP:
         return tcp_conn_state(f)
     if f.proto == IPPROTO_UDP:
-        if f.side[True].packets:
-            return b"SF" if f.side[False].packets else b"S0"
-        return b"SHR" if f.side[False].packets else b"OTH"
+        if f.ends[True].packets:
+            return b"SF" if f.ends[False].packets else b"S0"
+        return b"SHR" if f.ends[False].packets else b"OTH"
     return b"OTH"
 
 

@@ -52,7 +52,7 @@ cdef class Twins:
 
     cdef bint is_datagram_known(self, Flow* f, const Packet* p) noexcept nogil:
         """One of a flow's first datagrams has come.  True when another tenant has shown it too."""
-        if p.captured == 0 or f.side[0].packets + f.side[1].packets > LOOKS:
+        if p.captured == 0 or f.ends[0].packets + f.ends[1].packets > LOOKS:
             return False
         return self.look(f, self.datagram_key(p), p.ts, COPY * <Time>SECOND)
 

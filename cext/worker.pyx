@@ -7,7 +7,7 @@ prefetched.  Time comes from the packets, never from the clock, so a file and a 
 from cext.decap cimport ends_hash, flow_hash
 from cext.dispatch cimport Load
 from cext.filter cimport Filter
-from cext.flow cimport ESTABLISHED, INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, Side, note_once
+from cext.flow cimport ESTABLISHED, INACTIVE, MARK_DATA, NO_FLOW, RESET, SYN_ACK_SENT, SYN_SENT, note_once
 from cext.layers cimport FLOWS_FULL
 from cext.layers import DROP_NAMES
 from cext.ledger cimport Ledger
@@ -295,10 +295,10 @@ cdef class Worker:
         if self.is_twin(f, p, is_orig):
             self.take_twin(f, p, is_orig)
             return
-        f.side[is_orig].envelope = p.envelope
-        f.side[is_orig].seen = p.ts
-        f.side[is_orig].packets += 1
-        f.side[is_orig].ip_bytes += p.ip_bytes
+        f.ends[is_orig].envelope = p.envelope
+        f.ends[is_orig].seen = p.ts
+        f.ends[is_orig].packets += 1
+        f.ends[is_orig].ip_bytes += p.ip_bytes
         if p.proto == IPPROTO_TCP:
             self.take_tcp(f, p, is_orig)
         else:
@@ -346,8 +346,8 @@ cdef class Worker:
 
     cdef bint is_twin(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         """True when another vantage shows what the side's own vantage shows too."""
-        cdef uint32_t own = f.side[is_orig].envelope
-        return own != p.envelope and own != NO_FLOW and p.ts - f.side[is_orig].seen <= TWIN_SILENCE * <Time>SECOND
+        cdef uint32_t own = f.ends[is_orig].envelope
+        return own != p.envelope and own != NO_FLOW and p.ts - f.ends[is_orig].seen <= TWIN_SILENCE * <Time>SECOND
 
     cdef void take_twin(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         """Offered to reassembly, where it may fill a gap, and counted apart."""
@@ -366,8 +366,7 @@ cdef class Worker:
 
     cdef void take_tcp(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         cdef Turn turn
-        cdef Side* peer = &f.side[not is_orig]
-        cdef uint64_t acked = peer.acked, seen = peer.last
+        cdef uint64_t acked = f.side[not is_orig].acked, seen = f.ends[not is_orig].last
         if f.side[0].waits or f.side[1].waits:
             self.streams.look_at_the_clock(f, p.ts)
         take_turn(f, p, is_orig, &turn)
@@ -383,7 +382,7 @@ cdef class Worker:
     cdef void take_datagram(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil:
         if p.proto == IPPROTO_UDP:
             note_once(f, is_orig, MARK_DATA, c'D')
-        f.side[is_orig].last += p.claimed
+        f.ends[is_orig].last += p.claimed
         if p.ts > f.last:
             f.last = p.ts
         if p.proto == IPPROTO_UDP:

@@ -24,6 +24,7 @@ from tests.builders import (
     ethernet,
     ip,
     pcap,
+    tcp,
     udp,
     vxlan,
 )
@@ -265,6 +266,23 @@ def test_the_table_gives_way_when_it_is_full() -> None:
     assert len(got.of("conn")) == 3000
     assert got.counters()["flows_evicted"] == 3000 - 1024
     assert got.counters()["flows_peak"] == 1024
+
+
+def test_one_bound_holds_for_all_flows_and_places_are_used_again() -> None:
+    """TCP or not: they lie in tables of their own, and give way to each other."""
+    frames = []
+    for i in range(40):
+        client = f"10.0.{i}.1"
+        packet = udp(1, 2, b"x") if i % 3 else tcp(40000, 80, 7, 0, 2)
+        frames.append((START + i * 1e-6, ethernet(ip(client, "10.200.0.1", 17 if i % 3 else 6, packet))))
+    got = run(frames, most_flows=5)
+    conns = {conn["id.orig_h"]: conn for conn in got.of("conn")}
+    assert len(conns) == 40
+    assert got.counters()["flows_evicted"] == 35
+    assert got.counters()["flows_peak"] == 5
+    for i in range(40):
+        said = conns[f"10.0.{i}.1"]
+        assert (said["proto"], said["history"], said["orig_pkts"]) == (("udp", "D", 1) if i % 3 else ("tcp", "S", 1))
 
 
 def test_uids_are_the_same_in_every_run_and_differ_by_flow() -> None:
