@@ -423,7 +423,8 @@ cdef class Worker:
             if f.deadline < self.flows.now:
                 self.finish(f, TIMED_OUT)
             else:
-                self.streams.settle(f, self.flows.now)
+                if f.proto == IPPROTO_TCP:
+                    self.streams.settle(f, self.flows.now)
                 if f.report <= self.flows.now:
                     self.report(f, self.flows.now)
                 wake = self.wake(f)

@@ -80,6 +80,8 @@ class LiveWorker:
         """Counts what there is no time for."""
         self.left = self.worker.pass_over(self.source)
         while self.source.wait(self.quiet_ms()):
+            if self.source.troubled:
+                self.look_for_trouble()    # it would be told again, at once, until somebody has asked
             self.left += self.worker.pass_over(self.source)
         if self.left:
             LOG.error("%d packets were left unread after %g seconds; choose a longer --grace", self.left,
