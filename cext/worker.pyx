@@ -21,7 +21,7 @@ from cext.windows cimport Share
 
 cdef enum:
     DRAIN = 1 << 18                # bytes of output after which the owner is asked to take them
-    DRAIN_LIVE = 1 << 20            # … by a live worker, for whom the way to Python is dear
+    DRAIN_LIVE = 1 << 20           # … by a live worker, for whom the way to Python is dear
     BATCHES = 1024                 # between two looks at signals
     ATTEMPT = 5                    # seconds for an answer to a SYN; Zeek's timeouts, here and below
     LINGER = 5                     # … for late packets of a flow that has ended
