@@ -13,8 +13,9 @@ int main(int count, char **words) {
     struct stat about;
     int fd = count == 2 ? open(words[1], O_RDONLY) : -1;
     if (fd < 0 || fstat(fd, &about) || about.st_size < FILE_HEADER) { fprintf(stderr, "floor: no capture\n"); return 2; }
-    const uint8_t *p = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0), *end = p + about.st_size;
+    const uint8_t *p = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED) { perror("floor"); return 1; }
+    const uint8_t *end = p + about.st_size;
     uint64_t sum = 0, packets = 0;
     for (p += FILE_HEADER; end - p >= PACKET_HEADER; packets++) {
         uint32_t n;

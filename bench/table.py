@@ -109,13 +109,11 @@ class Table:
         self.add(f"{most:,} HTTP connections at once: memory", cost.memory, "MB", 1500 * self.scale)
         self.add("… packets/s, of those at 10,000", 7 * most / cost.cpu / rate, "times", 0.6, at_most=False)
         many.unlink()
-        idle = self.make("idle", lambda capture: capture.add(
-            traffic.udp(traffic.flow(i, 9999), True, bytes(22)) for i in range(most)))  # fmt: skip
-        held = self.cost(idle, "--only stats", runs=1)
-        self.add(
-            f"{most:,} UDP flows at once: memory of each", (held.memory - self.start.memory) * 1e6 / most, "bytes", 512
-        )
-        idle.unlink()
+        for kind, idle in (("UDP", traffic.idle_udp(most)), ("TCP", traffic.idle_tcp(most))):
+            capture = self.make("idle", idle)
+            held = self.cost(capture, "--only stats", runs=1).memory - self.start.memory
+            self.add(f"{most:,} {kind} flows at once: memory of each", held * 1e6 / most, "bytes", 512)
+            capture.unlink()
         new = self.make("new", traffic.new_flows(most))
         self.add("new UDP flows, made and expired", most / self.cost(new).cpu / 1e6, "million/s", 1, at_most=False)
         new.unlink()

@@ -99,6 +99,16 @@ def many_flows(n: int) -> Callable[[Capture], None]:
     return fill
 
 
+def idle_udp(n: int) -> Callable[[Capture], None]:
+    """N flows of a datagram that nobody knows."""
+    return lambda capture: capture.add(udp(flow(i, 9999), True, bytes(22)) for i in range(n))
+
+
+def idle_tcp(n: int) -> Callable[[Capture], None]:
+    """N flows of a SYN."""
+    return lambda capture: capture.add(tcp(flow(i, 80), True, 7, 0, SYN) for i in range(n))
+
+
 def new_flows(n: int) -> Callable[[Capture], None]:
     """N datagrams of a flow each, 2,000 in a second of the capture's time: 120,000 are open before the first expire."""
 

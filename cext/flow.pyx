@@ -23,7 +23,8 @@ cdef Side nobody[2]                # all zero: what all but TCP has for sides
 
 
 cdef inline size_t size_of(bint of_tcp) noexcept nogil:
-    """Trick "two sizes": flows without sequence numbers lie in a table of their own, without the sides for them."""
+    """Trick "two sizes": flows without sequence numbers lie in a table of their own, without the sides for them: 312
+    bytes instead of 488."""
     return sizeof(Flow) + (2 * sizeof(Side) if of_tcp else 0)
 
 

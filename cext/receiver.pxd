@@ -35,10 +35,8 @@ cdef struct Slot:                  # one datagram
 
 @final
 cdef class Receiver(FrameSource):
-    cdef int fds[MOST_DESCRIPTORS]
     cdef uint16_t ports[MOST_DESCRIPTORS]
     cdef uint32_t dropped[MOST_DESCRIPTORS]    # by the kernel's own counter, which wraps
-    cdef int count
     cdef int turn                  # the socket that is asked next
     cdef Slot* slots
 

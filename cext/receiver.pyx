@@ -33,8 +33,8 @@ cdef class Receiver(FrameSource):
     def __cinit__(self, sockets, *, uint64_t done=0):
         for i, (fd, port, dropped) in enumerate(sockets):
             self.poll_also(fd)
-            self.fds[i], self.ports[i], self.dropped[i] = fd, port, dropped
-        self.count, self.block, self.counts_on = len(sockets), done, True
+            self.ports[i], self.dropped[i] = port, dropped
+        self.block, self.counts_on = done, True
         self.slots = <Slot*>calloc(MOST_MESSAGES, sizeof(Slot))
         if self.slots == NULL:
             raise MemoryError("receive buffers")
@@ -47,9 +47,9 @@ cdef class Receiver(FrameSource):
         cdef uint32_t info[MEMINFO_WORDS]
         cdef socklen_t size
         cdef int i
-        for i in range(self.count):
+        for i in range(self.polled_count):
             size = sizeof(info)
-            if getsockopt(self.fds[i], SOL_SOCKET, SO_MEMINFO, info, &size):
+            if getsockopt(self.polled[i].fd, SOL_SOCKET, SO_MEMINFO, info, &size):
                 raise OSError(0, "the socket's statistics cannot be read")
             self.kernel_drops += <uint32_t>(info[MEMINFO_DROPS] - self.dropped[i])
             self.dropped[i] = info[MEMINFO_DROPS]
@@ -59,9 +59,9 @@ cdef class Receiver(FrameSource):
         cdef uint32_t info[MEMINFO_WORDS]
         cdef socklen_t size
         cdef int i, most = 0
-        for i in range(self.count):
+        for i in range(self.polled_count):
             size = sizeof(info)
-            if getsockopt(self.fds[i], SOL_SOCKET, SO_MEMINFO, info, &size) == 0 and info[MEMINFO_ROOM]:
+            if getsockopt(self.polled[i].fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0 and info[MEMINFO_ROOM]:
                 most = max(most, <int>(100 * <uint64_t>info[MEMINFO_USED] // info[MEMINFO_ROOM]))
         return most
 
@@ -71,10 +71,10 @@ cdef class Receiver(FrameSource):
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil:
         cdef int i, n = 0
         cdef uint16_t port = 0
-        for _ in range(self.count):
+        for _ in range(self.polled_count):
             port = self.ports[self.turn]
-            n = self.receive(self.fds[self.turn], room if room < MOST_MESSAGES else MOST_MESSAGES)
-            self.turn = (self.turn + 1) % self.count
+            n = self.receive(self.polled[self.turn].fd, room if room < MOST_MESSAGES else MOST_MESSAGES)
+            self.turn = (self.turn + 1) % self.polled_count
             if n > 0:
                 break
         if n <= 0:

@@ -45,7 +45,6 @@ cdef extern from "linux/if_packet.h" nogil:
 
 @final
 cdef class Ring(FrameSource):
-    cdef int fd
     cdef uint8_t* base
     cdef size_t size
     cdef uint32_t block_size

@@ -24,7 +24,7 @@ cdef class Ring(FrameSource):
     this one had in hand.  Raises OSError where it cannot be mapped."""
 
     def __cinit__(self, int fd, *, uint32_t block_size, uint32_t block_count, uint32_t link, uint64_t done=0):
-        self.fd, self.block_size, self.block_count, self.link = fd, block_size, block_count, link
+        self.block_size, self.block_count, self.link = block_size, block_count, link
         self.size = <size_t>block_size * block_count
         self.base = <uint8_t*>mmap(NULL, self.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
         if self.base == <uint8_t*>MAP_FAILED:
@@ -43,7 +43,7 @@ cdef class Ring(FrameSource):
         """Fetches what the kernel has counted since the last time."""
         cdef tpacket_stats_v3 stats
         cdef socklen_t size = sizeof(stats)
-        if getsockopt(self.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size):
+        if getsockopt(self.polled[0].fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size):
             raise OSError(0, "the ring's statistics cannot be read")
         self.kernel_packets += stats.tp_packets - stats.tp_drops
         self.kernel_drops += stats.tp_drops

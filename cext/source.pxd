@@ -32,7 +32,7 @@ cdef class FrameSource:
     cdef uint64_t freezes          # times that no block was free
 
     cdef poll_also(self, int fd)
-    cdef bint await_frames(self, int milliseconds) noexcept nogil
+    cdef bint await_frames(self, Time until) noexcept nogil
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil
     cdef void give_back(self) noexcept nogil
     cdef int filled(self) noexcept nogil

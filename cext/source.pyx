@@ -20,20 +20,20 @@ cdef class FrameSource:
 
     def wait(self, int milliseconds):
         """Waits for frames.  False when none came for so long."""
-        cdef Time until = monotonic() + milliseconds * <Time>MILLISECOND, now = 0
-        cdef bint come = False
-        while not come and now < until:
+        cdef Time until = monotonic() + milliseconds * <Time>MILLISECOND
+        cdef bint come
+        while True:
             with nogil:
-                come = self.await_frames(milliseconds)
-                now = monotonic()
+                come = self.await_frames(until)
             PyErr_CheckSignals()   # one may have ended the waiting
-            milliseconds = <int>max((until - now) // MILLISECOND, 0)
-        return come
+            if come or monotonic() >= until:
+                return come
 
-    cdef bint await_frames(self, int milliseconds) noexcept nogil:
-        """False when nothing came for so long, or a signal did."""
+    cdef bint await_frames(self, Time until) noexcept nogil:
+        """False when nothing came until then, by the monotonic clock, or a signal did."""
         cdef int i
-        cdef bint come = poll(self.polled, self.polled_count, milliseconds) > 0
+        cdef Time left = max(until - monotonic(), 0)
+        cdef bint come = poll(self.polled, self.polled_count, <int>((left + MILLISECOND - 1) // MILLISECOND)) > 0
         self.troubled = False
         for i in range(self.polled_count if come else 0):
             self.troubled |= self.polled[i].revents & POLLERR != 0

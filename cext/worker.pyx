@@ -98,8 +98,7 @@ cdef class Worker:
             while self.writer.pending < DRAIN_LIVE and now < until:
                 n = self.read(source, NEVER)
                 now = monotonic()
-                if n == 0 and now < until and (
-                        not source.await_frames(<int>((until - now) // MILLISECOND) + 1) or source.troubled):
+                if n == 0 and now < until and (not source.await_frames(until) or source.troubled):
                     break
         return n == 0
 

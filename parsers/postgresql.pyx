@@ -184,6 +184,8 @@ cdef class PostgresqlParser(Parser):
             hand_over(conn, find_protocol(b"ssl"))
         return Verdict.DONE if answer == c'G' else Verdict.MORE
 
+    # ---- messages of both sides ------------------------------------------------------------------------------------
+
     cdef bint pass_data(self, Conn* conn, bint is_orig, Cursor* c, Verdict* verdict) noexcept nogil:
         """Rows, and the data of a COPY, are most of the bytes: they are counted by their heads.  False when the first
         head is not here yet."""

@@ -50,10 +50,9 @@ class LiveWorker:
             self.emit()
             now = time.monotonic()
             if idle:
-                if self.stop_by is not None and not self.source.wait(self.quiet_ms()):
+                self.look_for_trouble()
+                if self.stop_by is not None and not self.more_comes():
                     break
-                if self.source.troubled:
-                    self.look_for_trouble()
                 self.worker.tick(self.latest())
             if self.asked_to_change:
                 self.change()
@@ -79,17 +78,17 @@ class LiveWorker:
     def leave_the_rest(self) -> None:
         """Counts what there is no time for."""
         self.left = self.worker.pass_over(self.source)
-        while self.source.wait(self.quiet_ms()):
-            if self.source.troubled:
-                self.look_for_trouble()    # it would be told again, at once, until somebody has asked
+        while self.more_comes():
             self.left += self.worker.pass_over(self.source)
         if self.left:
             LOG.error("%d packets were left unread after %g seconds; choose a longer --grace", self.left,
                       self.grace_seconds)
 
-    def quiet_ms(self) -> int:
-        """How long nothing comes when nothing will come any more: a block that has begun is handed over by then."""
-        return max(2 * TURN_MS, 3 * self.job.block_ms)
+    def more_comes(self) -> bool:
+        """False when nothing did for so long that nothing will: a block that has begun is handed over by then."""
+        come = self.source.wait(max(2 * TURN_MS, 3 * self.job.block_ms))
+        self.look_for_trouble()
+        return come
 
     def tell_load(self) -> None:
         """Says what was left out, and when that is over."""
@@ -102,7 +101,9 @@ class LiveWorker:
             self.load_told = 0
 
     def look_for_trouble(self) -> None:
-        """An interface that went down says so once."""
+        """An interface that went down says so once: when it is asked.  Until then it ends every wait."""
+        if not self.source.troubled:
+            return
         for one in self.job.sockets:
             if error := one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 LOG.warning("the capture says: %s; going on", os.strerror(error))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -99,9 +100,9 @@ def test_trouble_with_a_socket_is_told_until_somebody_asks_what_it_is(listener: 
 def test_trouble_at_the_very_end_does_not_keep_a_worker(listener: Listener) -> None:
     """A ring's frames are passed over without a call that would take the error away."""
     trouble(listener)
-    leaving = object.__new__(LiveWorker)
-    leaving.job = SimpleNamespace(sockets=[listener.socket], block_ms=10)  # type: ignore[assignment]
-    leaving.worker = SimpleNamespace(pass_over=lambda source: 3)  # type: ignore[assignment]
+    leaving: Any = object.__new__(LiveWorker)  # without what the end has no use for
+    leaving.job = SimpleNamespace(sockets=[listener.socket], block_ms=10)
+    leaving.worker = SimpleNamespace(pass_over=lambda source: 3)
     leaving.source, leaving.left, leaving.grace_seconds = listener.source, 0, 1
 
     def too_long(*_: object) -> None:
