@@ -30,7 +30,10 @@ cdef class Decap:
     cdef uint32_t* tenants
     cdef uint32_t* buckets
     cdef uint64_t envelope_count
-    cdef uint32_t last
+    cdef uint32_t last             # envelope that was looked for last
+    cdef uint32_t last_vantage     # what the last usual mirror header said, and its envelope
+    cdef uint32_t last_vni
+    cdef uint32_t last_mirror
     cdef uint64_t key
     cdef uint64_t drops[DROPS]
     cdef uint64_t cut_copies       # packets whose copy is shorter than their IP length says
@@ -38,6 +41,12 @@ cdef class Decap:
     cdef int step_count
 
     cdef bint open(self, const Frame* frame, Packet* out) noexcept nogil
+    cdef bint stride(self, const Frame* frame, Packet* out) noexcept nogil
+    cdef bint stride_tcp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil
+    cdef bint stride_udp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil
+    cdef bint is_tunnel(self, uint16_t port) noexcept nogil
+    cdef uint32_t usual_mirror(self, const uint8_t* p) noexcept nogil
+    cdef bint walk(self, const Frame* frame, Packet* out) noexcept nogil
     cdef void count(self, Drop why) noexcept nogil
     cdef void end_batch(self) noexcept nogil
     cdef Layer step(self, Walk* w, Layer layer) noexcept nogil
@@ -51,7 +60,7 @@ cdef class Decap:
     cdef Layer ipv6(self, Walk* w) noexcept nogil
     cdef Layer fragment(self, Walk* w, uint32_t id, uint32_t offset, bint more, uint32_t header) noexcept nogil
     cdef Layer deeper(self, Walk* w, Layer layer) noexcept nogil
-    cdef bint seal(self, Walk* w) noexcept nogil
+    cdef void seal(self, Packet* out) noexcept nogil
     cdef uint32_t intern(self, const Envelope* e) noexcept nogil
     cdef uint32_t ask_tenant(self, uint32_t number) noexcept with gil
 

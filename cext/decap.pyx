@@ -13,14 +13,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from cext.fragments cimport LARGEST_DATAGRAM, LONGEST_HEADER, Datagram
-from cext.layers cimport (BAD_IP, BAD_TRANSPORT, BAD_TUNNEL, DROPPED, ENVELOPES_FULL, ETHERNET, FINISHED, FRAGMENT_BAD,
-                          FRAGMENT_CUT, FRAGMENT_KEPT, GENEVE, GRE, IP, TOO_DEEP, TRANSPORT, TRUNCATED_IP,
-                          TRUNCATED_TRANSPORT, VXLAN, destination_options, drop, extension, finish, first_layer, here,
-                          icmp, is_geneve, is_gre_in_udp, is_port, is_vxlan, read_options, routing, step_over, stride,
-                          tcp)
+from cext.layers cimport (BAD_IP, BAD_TRANSPORT, BAD_TUNNEL, ENVELOPES_FULL, ETHERTYPE_IPV4, FINISHED, FRAGMENT_BAD,
+                          FRAGMENT_CUT, FRAGMENT_KEPT, GENEVE, GRE, IP, LINKTYPE_ETHERNET, PORT_GRE_IN_UDP, TOO_DEEP,
+                          TRANSPORT, TRUNCATED_IP, TRUNCATED_TRANSPORT, VXLAN, destination_options, drop, extension,
+                          finish, first_layer, here, icmp, is_geneve, is_gre_in_udp, is_port, is_vxlan, read_options,
+                          routing, scale_of, step_over, tcp)
 from cext.packet cimport (HAS_GCP, HAS_GENEVE, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, IPPROTO_AH, IPPROTO_DSTOPTS,
                           IPPROTO_FRAGMENT, IPPROTO_GRE, IPPROTO_HOPOPTS, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IPIP,
-                          IPPROTO_IPV6, IPPROTO_ROUTING, IPPROTO_TCP, IPPROTO_UDP, NO_VLAN)
+                          IPPROTO_IPV6, IPPROTO_ROUTING, IPPROTO_TCP, IPPROTO_UDP, NO_SCALE, NO_VLAN, SYN)
 from cext.types cimport set_v4, set_v6
 from cext.wire cimport be16, be24, be32, be64, mix64
 
@@ -29,6 +29,8 @@ import os
 cdef enum:
     ENVELOPE_BUCKETS = 131072
     EMPTY = 0xffffffff
+    USUAL_HEADERS = 34             # Ethernet and IPv4
+    USUAL_MIRROR = 50              # … and UDP and VXLAN
 
 
 cdef class Decap:
@@ -58,6 +60,7 @@ cdef class Decap:
         for i, port in enumerate(geneve_ports):
             self.geneve_ports[i] = port
         self.last = self.intern(NULL)
+        self.last_mirror = EMPTY
 
     def __dealloc__(self):
         free(self.envelopes)
@@ -66,6 +69,89 @@ cdef class Decap:
 
     cdef bint open(self, const Frame* frame, Packet* out) noexcept nogil:
         """True when ``out`` describes a packet that a flow can take; else its Drop was counted."""
+        return (self.steps == NULL and self.stride(frame, out)) or self.walk(frame, out)
+
+    # ---- the usual frame at once -----------------------------------------------------------------------------------
+
+    cdef bint stride(self, const Frame* frame, Packet* out) noexcept nogil:
+        """Trick "stride": Ethernet and IPv4 as most frames have them, with TCP or UDP, bare or in VXLAN over the same,
+        are told by a look at known places.  False for whatever is out of the ordinary: it is left to the walk, which
+        would come to the same here.  All of ``out`` is written: it is not cleared before."""
+        cdef const uint8_t* p = frame.p
+        cdef uint32_t size = frame.captured
+        if frame.link != LINKTYPE_ETHERNET or not is_usual(p, size):
+            return False
+        if p[23] == IPPROTO_UDP and size >= USUAL_MIRROR and is_port(self.vxlan_ports, be16(p + 36)):
+            if be16(p + 16) != size - 14 or be16(p + 38) != size - USUAL_HEADERS or not p[42] & 0x08:
+                return False       # padding, or not VXLAN
+            p += USUAL_MIRROR
+            size -= USUAL_MIRROR
+            if not is_usual(p, size):
+                return False
+        if not (self.stride_tcp(p, size, out) if p[23] == IPPROTO_TCP else self.stride_udp(p, size, out)):
+            return False
+        out.envelope = self.usual_mirror(frame.p) if p != frame.p else 0
+        if out.envelope == EMPTY:
+            return False
+        set_v4(&out.src, p + 26)
+        set_v4(&out.dst, p + 30)
+        out.ts, out.frame, out.has_link, out.ip, out.ip_bytes = frame.ts, p, True, p + 14, be16(p + 16)
+        out.proto, out.one_way, out.vlan, out.inner_vlan = p[23], False, NO_VLAN, NO_VLAN
+        out.tunnel_vni, out.tunnel_depth = 0, 0
+        self.seal(out)
+        return True
+
+    cdef bint stride_tcp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil:
+        """What layers' ``tcp`` finds, of a usual frame."""
+        cdef const uint8_t* t = p + USUAL_HEADERS
+        cdef uint32_t total = be16(p + 16), have = min(size - 14, total) - 20, header
+        if have < 20:
+            return False
+        header = (t[12] >> 4) * 4u
+        if header < 20 or header > have:
+            return False
+        out.sport, out.dport, out.seq, out.ack = be16(t), be16(t + 2), be32(t + 4), be32(t + 8)
+        out.flags, out.window = t[13], be16(t + 14)
+        out.window_scale = scale_of(t, header) if out.flags & SYN else NO_SCALE
+        out.payload, out.end = t + header, t + have
+        out.captured, out.claimed = have - header, total - 20 - header
+        return True
+
+    cdef bint stride_udp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil:
+        """What ``udp`` finds, of a usual frame that is no tunnel by its port; False for other protocols, too."""
+        cdef const uint8_t* t = p + USUAL_HEADERS
+        cdef uint32_t total = be16(p + 16), have = min(size - 14, total) - 20, said
+        cdef uint16_t dport
+        if p[23] != IPPROTO_UDP or have < 8:
+            return False
+        dport, said = be16(t + 2), be16(t + 4)
+        if said < 8 or said > total - 20 or self.is_tunnel(dport):
+            return False
+        have = min(have, said)
+        out.sport, out.dport, out.seq, out.ack = be16(t), dport, 0, 0
+        out.flags, out.window, out.window_scale = 0, 0, 0
+        out.payload, out.end, out.captured, out.claimed = t + 8, t + have, have - 8, said - 8
+        return True
+
+    cdef bint is_tunnel(self, uint16_t port) noexcept nogil:
+        """True for a port of UDP behind which ``udp`` looks for one."""
+        return is_port(self.vxlan_ports, port) or is_port(self.geneve_ports, port) or port == PORT_GRE_IN_UDP
+
+    cdef uint32_t usual_mirror(self, const uint8_t* p) noexcept nogil:
+        """Number of a usual frame's envelope; EMPTY when the table is full.  The last is kept: most frames come from
+        the same mirror as the one before."""
+        cdef Envelope e
+        cdef uint32_t vantage = be32(p + 26), vni = be24(p + 46)
+        if vantage != self.last_vantage or vni != self.last_vni:
+            memset(&e, 0, sizeof(e))
+            e.vxlan_vni, e.has = vni, HAS_VXLAN | HAS_VANTAGE
+            set_v4(&e.vantage, p + 26)
+            self.last_vantage, self.last_vni, self.last_mirror = vantage, vni, self.intern(&e)
+        return self.last_mirror
+
+    # ---- any frame, step by step -----------------------------------------------------------------------------------
+
+    cdef bint walk(self, const Frame* frame, Packet* out) noexcept nogil:
         cdef Walk w
         cdef Envelope envelope
         cdef Layer layer
@@ -77,8 +163,6 @@ cdef class Decap:
         w.ethertype, w.claimed, w.next, w.depth, w.in_mirror, w.drop = 0, 0, 0, 0, True, BAD_TUNNEL
         self.step_count = 0
         layer = first_layer(&w, frame.link)
-        if layer == ETHERNET and self.steps == NULL:
-            layer = stride(&w, self.vxlan_ports)
         while layer < FINISHED:
             if self.steps != NULL and self.step_count < MOST_STEPS:
                 self.steps[self.step_count].layer = layer
@@ -86,11 +170,15 @@ cdef class Decap:
                 self.step_count += 1
             steps += 1
             layer = self.step(&w, layer) if steps <= MOST_STEPS else drop(&w, TOO_DEEP)
-        if layer == DROPPED or not self.seal(&w):
-            self.count(w.drop)
-            out.flags = <uint8_t>w.drop
-            return False
-        return True
+        if layer == FINISHED:
+            out.end, out.envelope = w.end, self.intern(&envelope)
+            if out.envelope != EMPTY:
+                self.seal(out)
+                return True
+            w.drop = ENVELOPES_FULL
+        self.count(w.drop)
+        out.flags = <uint8_t>w.drop
+        return False
 
     cdef Layer step(self, Walk* w, Layer layer) noexcept nogil:
         """Opens one layer; gives the next."""
@@ -286,22 +374,13 @@ cdef class Decap:
         w.out.has_link = False
         return layer
 
-    cdef bint seal(self, Walk* w) noexcept nogil:
-        """Envelope, tenant and hash: the last of the packet."""
-        cdef Packet* out = w.out
-        cdef uint64_t ends
-        out.end = w.end
-        out.envelope = self.intern(w.envelope)
-        if out.envelope == EMPTY:
-            w.drop = ENVELOPES_FULL
-            return False
+    cdef void seal(self, Packet* out) noexcept nogil:
+        """Tenant and hash: the last of the packet."""
+        cdef uint64_t ends = ends_hash(self.key, &out.src, out.sport, &out.dst, out.dport)
         out.tenant = self.tenants[out.envelope]
-        if out.claimed > out.captured:
-            self.cut_copies += 1
-        ends = ends_hash(self.key, &out.src, out.sport, &out.dst, out.dport)
         out.lot = <uint32_t>(ends >> 32)
         out.hash = flow_hash(self.key, ends, out.tenant, out.proto)
-        return True
+        self.cut_copies += out.claimed > out.captured
 
     def change_tenants(self, tenant_of):
         """From now on another policy says whose an envelope is."""
@@ -347,6 +426,12 @@ cdef class Decap:
 
     cdef void end_batch(self) noexcept nogil:
         self.fragments.end_batch()
+
+
+cdef inline bint is_usual(const uint8_t* p, uint32_t n) noexcept nogil:
+    """Ethernet without a tag, then an IPv4 header of 20 bytes that tells a length, of no fragment."""
+    return (n >= USUAL_HEADERS and be16(p + 12) == ETHERTYPE_IPV4 and p[14] == 0x45 and be16(p + 16) >= 20
+            and be16(p + 20) & 0x3fff == 0)
 
 
 cdef dict envelope_dict(const Envelope* e):

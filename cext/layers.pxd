@@ -12,8 +12,38 @@ cdef enum Drop:                    # why a packet did not become a flow's; one c
 cdef enum Layer:
     ETHERNET, PAYLOAD_TYPE, IP, TRANSPORT, VXLAN, GENEVE, GRE, MPLS, PPP, ERSPAN2, ERSPAN3, FINISHED, DROPPED
 
+cdef enum Link:                    # https://www.tcpdump.org/linktypes.html
+    LINKTYPE_NULL = 0
+    LINKTYPE_ETHERNET = 1
+    LINKTYPE_RAW_BSD = 12
+    LINKTYPE_RAW_OPENBSD = 14
+    LINKTYPE_RAW = 101
+    LINKTYPE_LOOP = 108
+    LINKTYPE_LINUX_SLL = 113
+    LINKTYPE_IPV4 = 228
+    LINKTYPE_IPV6 = 229
+    LINKTYPE_LINUX_SLL2 = 276
+
+cdef enum Ethertype:               # IANA, IEEE 802 numbers
+    LONGEST_802_3 = 1500
+    ETHERTYPE_IPV4 = 0x0800
+    ETHERTYPE_BRIDGED = 0x6558
+    ETHERTYPE_VLAN = 0x8100
+    ETHERTYPE_ERSPAN2 = 0x88be
+    ETHERTYPE_ERSPAN3 = 0x22eb
+    ETHERTYPE_IPV6 = 0x86dd
+    ETHERTYPE_MPLS = 0x8847
+    ETHERTYPE_MPLS_MULTICAST = 0x8848
+    ETHERTYPE_PPPOE = 0x8864
+    ETHERTYPE_PPP = 0x880b
+    ETHERTYPE_QINQ = 0x88a8
+    ETHERTYPE_FABRICPATH = 0x8903
+    ETHERTYPE_QINQ_OLD = 0x9100
+    ETHERTYPE_QINQ_OLDER = 0x9200
+
 cdef enum:
     MOST_PORTS = 8                 # of one kind of tunnel
+    PORT_GRE_IN_UDP = 4754         # RFC 8086
 
 
 cdef struct Walk:
@@ -39,15 +69,14 @@ cdef inline Layer drop(Walk* w, Drop why) noexcept nogil:
 
 
 cdef inline bint is_port(const uint16_t* ports, uint16_t port) noexcept nogil:
-    """One of MOST_PORTS; unused places hold 0, which is none."""
+    """One of MOST_PORTS; unused places hold 0, which is none.  All are compared: that is one instruction."""
+    cdef uint16_t same = 0
     cdef int i
     for i in range(MOST_PORTS):
-        if ports[i] == port:
-            return port != 0
-    return False
+        same |= ports[i] == port
+    return same and port
 
 
-cdef Layer stride(Walk* w, const uint16_t* vxlan_ports) noexcept nogil
 cdef Layer first_layer(Walk* w, uint32_t link) noexcept nogil
 cdef Layer step_over(Walk* w, Layer layer) noexcept nogil
 cdef bint is_vxlan(const Walk* w) noexcept nogil
@@ -55,6 +84,7 @@ cdef bint is_geneve(const Walk* w) noexcept nogil
 cdef bint is_gre_in_udp(const Walk* w) noexcept nogil
 cdef void read_options(Walk* w) noexcept nogil
 cdef Layer tcp(Walk* w) noexcept nogil
+cdef uint8_t scale_of(const uint8_t* p, uint32_t n) noexcept nogil
 cdef Layer icmp(Walk* w) noexcept nogil
 cdef Layer finish(Walk* w, uint32_t header) noexcept nogil
 cdef Layer extension(Walk* w, uint32_t size) noexcept nogil

@@ -4,10 +4,9 @@ Nothing is kept here: what lasts longer than a frame (envelopes, fragments, coun
 """
 from libc.string cimport memcmp, memcpy
 
-from cext.packet cimport (HAS_ATTACHMENT, HAS_GCP, HAS_GWLB, HAS_VANTAGE, HAS_VXLAN, IPPROTO_ICMP, IPPROTO_UDP,
-                          NO_SCALE, NO_VLAN, SYN)
-from cext.types cimport set_v4, set_v6
-from cext.wire cimport be16, be24, be32, be64, le32
+from cext.packet cimport HAS_ATTACHMENT, HAS_GCP, HAS_GWLB, IPPROTO_ICMP, NO_SCALE, NO_VLAN, SYN
+from cext.types cimport set_v6
+from cext.wire cimport be16, be32, be64, le32
 
 # (name, meaning) in the order of Drop: the counters' names in stats records and summaries
 DROP_NAMES = (
@@ -33,37 +32,7 @@ DROP_NAMES = (
 LAYER_NAMES = ("ethernet", "ethertype", "ip", "transport", "vxlan", "geneve", "gre", "mpls", "ppp", "erspan",
                "erspan", "finished", "dropped")
 
-cdef enum Link:                    # https://www.tcpdump.org/linktypes.html
-    LINKTYPE_NULL = 0
-    LINKTYPE_ETHERNET = 1
-    LINKTYPE_RAW_BSD = 12
-    LINKTYPE_RAW_OPENBSD = 14
-    LINKTYPE_RAW = 101
-    LINKTYPE_LOOP = 108
-    LINKTYPE_LINUX_SLL = 113
-    LINKTYPE_IPV4 = 228
-    LINKTYPE_IPV6 = 229
-    LINKTYPE_LINUX_SLL2 = 276
-
-cdef enum Ethertype:               # IANA, IEEE 802 numbers
-    LONGEST_802_3 = 1500
-    ETHERTYPE_IPV4 = 0x0800
-    ETHERTYPE_BRIDGED = 0x6558
-    ETHERTYPE_VLAN = 0x8100
-    ETHERTYPE_ERSPAN2 = 0x88be
-    ETHERTYPE_ERSPAN3 = 0x22eb
-    ETHERTYPE_IPV6 = 0x86dd
-    ETHERTYPE_MPLS = 0x8847
-    ETHERTYPE_MPLS_MULTICAST = 0x8848
-    ETHERTYPE_PPPOE = 0x8864
-    ETHERTYPE_PPP = 0x880b
-    ETHERTYPE_QINQ = 0x88a8
-    ETHERTYPE_FABRICPATH = 0x8903
-    ETHERTYPE_QINQ_OLD = 0x9100
-    ETHERTYPE_QINQ_OLDER = 0x9200
-
 cdef enum:
-    PORT_GRE_IN_UDP = 4754         # RFC 8086
     GENEVE_CLASS_GCP = 0x0132
     GENEVE_CLASS_AWS = 0x0108
     GRE_CHECKSUM = 0x8000
@@ -74,8 +43,6 @@ cdef enum:
     PPP_IPV4 = 0x0021
     PPP_IPV6 = 0x0057
     OPTION_HOME_ADDRESS = 0xc9     # RFC 6275, 6.3
-    USUAL_HEADERS = 34             # Ethernet and IPv4
-    USUAL_MIRROR = 50              # … and UDP and VXLAN
 
 
 # ---- one after the other -------------------------------------------------------------------------------------------
@@ -97,45 +64,6 @@ cdef Layer step_over(Walk* w, Layer layer) noexcept nogil:
     elif layer == PPP:
         return ppp(w)
     return erspan(w, layer == ERSPAN3)
-
-
-cdef Layer stride(Walk* w, const uint16_t* vxlan_ports) noexcept nogil:
-    """The usual stack at once: Ethernet and IPv4 as most frames have them, bare or in VXLAN over the same.
-
-    TRANSPORT, with the walk where its steps would have led it; or ETHERNET, and nothing has changed: whatever is out of
-    the ordinary is left to the steps.
-    """
-    cdef const uint8_t* p = w.p
-    cdef uint32_t size = here(w), total
-    cdef Packet* out = w.out
-    if not is_usual(p, size):
-        return ETHERNET
-    if p[23] == IPPROTO_UDP and size >= USUAL_MIRROR and is_port(vxlan_ports, be16(p + 36)):
-        if be16(p + 16) != size - 14 or be16(p + 38) != size - USUAL_HEADERS or not p[42] & 0x08:
-            return ETHERNET        # padding, or not VXLAN
-        if not is_usual(p + USUAL_MIRROR, size - USUAL_MIRROR):
-            return ETHERNET
-        w.envelope.vxlan_vni = be24(p + 46)
-        w.envelope.has = HAS_VXLAN | HAS_VANTAGE
-        set_v4(&w.envelope.vantage, p + 26)
-        w.in_mirror, w.depth = False, 1
-        p += USUAL_MIRROR
-        size -= USUAL_MIRROR
-    out.frame, out.has_link, out.ip = p, True, p + 14
-    set_v4(&out.src, p + 26)
-    set_v4(&out.dst, p + 30)
-    total = be16(p + 16)
-    out.ip_bytes, w.claimed, w.next = total, total - 20, p[23]
-    w.p = p + USUAL_HEADERS
-    if total + 14 < size:
-        w.end = p + 14 + total     # Ethernet padding
-    return TRANSPORT
-
-
-cdef inline bint is_usual(const uint8_t* p, uint32_t n) noexcept nogil:
-    """Ethernet without a tag, then an IPv4 header of 20 bytes that tells a length, of no fragment."""
-    return (n >= USUAL_HEADERS and be16(p + 12) == ETHERTYPE_IPV4 and p[14] == 0x45 and be16(p + 16) >= 20
-            and be16(p + 20) & 0x3fff == 0)
 
 
 # ---- links ---------------------------------------------------------------------------------------------------------
@@ -352,25 +280,23 @@ cdef Layer tcp(Walk* w) noexcept nogil:
     out.sport, out.dport = be16(w.p), be16(w.p + 2)
     out.seq, out.ack = be32(w.p + 4), be32(w.p + 8)
     out.flags, out.window = w.p[13], be16(w.p + 14)
-    out.window_scale = NO_SCALE
-    if out.flags & SYN:
-        read_scale(w, size)
+    out.window_scale = scale_of(w.p, min(size, here(w))) if out.flags & SYN else NO_SCALE
     return finish(w, size)
 
 
-cdef void read_scale(Walk* w, uint32_t size) noexcept nogil:
-    """The window scale option of a SYN (RFC 7323, 2.2)."""
-    cdef uint32_t at = 20, end = size if size < here(w) else here(w)
-    while at + 1 < end and w.p[at] != 0:
-        if w.p[at] == 1:
+cdef uint8_t scale_of(const uint8_t* p, uint32_t n) noexcept nogil:
+    """The window scale option of a SYN, of whose header ``n`` bytes are here (RFC 7323, 2.2)."""
+    cdef uint32_t at = 20
+    while at + 1 < n and p[at] != 0:
+        if p[at] == 1:
             at += 1
             continue
-        if w.p[at + 1] < 2:
-            return
-        if w.p[at] == 3 and w.p[at + 1] == 3 and at + 2 < end:
-            w.out.window_scale = w.p[at + 2] if w.p[at + 2] < 14 else 14
-            return
-        at += w.p[at + 1]
+        if p[at + 1] < 2:
+            break
+        if p[at] == 3 and p[at + 1] == 3 and at + 2 < n:
+            return min(p[at + 2], 14)
+        at += p[at + 1]
+    return NO_SCALE
 
 
 cdef Layer finish(Walk* w, uint32_t header) noexcept nogil:

@@ -1,7 +1,9 @@
 """The small change that every room carries: spans, addresses, times."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from cext.wire cimport be32, put_be64
 
 ctypedef int64_t Time              # nanoseconds since 1970-01-01 UTC
 ctypedef uint8_t Flag              # a bint of one byte; 0 or 1
@@ -58,10 +60,9 @@ cdef inline bint is_v4(const Addr* a) noexcept nogil:
 
 
 cdef inline void set_v4(Addr* a, const uint8_t* wire) noexcept nogil:
-    memset(a.b, 0, 10)
-    a.b[10] = 0xff
-    a.b[11] = 0xff
-    memcpy(a.b + 12, wire, 4)
+    """In two halves, as it is read: a read of what was written in pieces waits for all of them."""
+    put_be64(a.b, 0)
+    put_be64(a.b + 8, <uint64_t>0xffff << 32 | be32(wire))
 
 
 cdef inline void set_v6(Addr* a, const uint8_t* wire) noexcept nogil:

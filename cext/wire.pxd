@@ -1,4 +1,4 @@
-"""Big-endian reads of memory whose length the caller has checked.
+"""Big-endian reads and writes of memory whose length the caller has checked.
 
 Only the rooms that walk headers by offset use these (decap, fragments, pcap, cursor); parsers read through a Cursor.
 """
@@ -9,6 +9,7 @@ cdef extern from "bytes.h" nogil:
     uint32_t be24(const uint8_t* p)
     uint32_t be32(const uint8_t* p)
     uint64_t be64(const uint8_t* p)
+    void put_be64(uint8_t* p, uint64_t v)
     uint16_t le16(const uint8_t* p)
     uint32_t le32(const uint8_t* p)
     void prefetch(const void* p)

@@ -14,7 +14,7 @@ IMPORT = re.compile(r"^\s*(?:from\s+(\S+)\s+c?import|c?import\s+(\S+))", re.M)
 
 # a room → the rooms that it may visit: those nearer to the bytes
 ROOMS = {
-    "types": "",
+    "types": "wire",
     "wire": "",
     "buffer": "",
     "text": "types",
