@@ -53,6 +53,7 @@ cdef class Capture(FrameSource):
     cdef bint keep(self) noexcept nogil
     cdef bint move_home(self, size_t more) noexcept nogil
     cdef void move(self, uint8_t* to) noexcept nogil
+    cdef int fill_usual(self, Frame* frames, int room, Time limit) noexcept nogil
     cdef bint advance(self, Frame* frame) noexcept nogil
     cdef void read_start(self) noexcept nogil
     cdef bint pcap_frame(self, Frame* frame) noexcept nogil
