@@ -3,7 +3,7 @@ from cython cimport final
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.flow cimport Flow
-from cext.packet cimport Packet
+from cext.packet cimport IPPROTO_UDP, Packet
 from cext.parser cimport Conn, Parser, Reason, Sink, Tap, Verdict
 from cext.recognise cimport Recogniser
 from cext.stream cimport Taker
@@ -47,7 +47,7 @@ cdef class Dispatch(Taker):
     cdef bint recognise(self, Flow* f, bint is_orig, const Packet* p) noexcept nogil
     cdef bint may_begin(self, Flow* f, uint64_t asked) noexcept nogil
     cdef void end(self, Flow* f, Reason why, Time ts) noexcept nogil
-    cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil
+    cdef uint64_t longest_idle(self, uint64_t services, bint datagrams) noexcept nogil
     cdef Conn* open(self, Flow* f, bint datagrams) noexcept nogil
     cdef void probe(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n) noexcept nogil
     cdef bint start(self, Flow* f, int number) noexcept nogil
@@ -72,3 +72,9 @@ cdef class Dispatch(Taker):
     cdef void end_inside(self, Conn* outer, Reason why) noexcept nogil
     cdef void drop_carry(self, Tap* tap) noexcept nogil
     cdef void free_parser(self, Conn* conn) noexcept nogil
+
+    cdef inline uint64_t idle_seconds(self, const Flow* f) noexcept nogil:
+        """How long the recognised protocols let the flow be silent; 0: nothing special."""
+        cdef bint datagrams = f.proto == IPPROTO_UDP
+        cdef uint64_t services = f.begun & ~f.failed & self.patient[datagrams]
+        return self.longest_idle(services, datagrams) if services else 0

@@ -78,10 +78,10 @@ cdef class Dispatch(Taker):
         if conn == NULL:
             return
         conn.ts, conn.segment_bytes = ts, n
-        if f.parsing == PARSED:
-            self.feed(f, is_orig, p, n)
-        else:
+        if f.parsing != PARSED:
             self.probe(f, is_orig, p, n)
+        elif not swallow(conn, is_orig, n):
+            self.feed(f, is_orig, p, n)
 
     cdef void lost(self, Flow* f, bint is_orig, uint64_t n, Time ts) noexcept nogil:
         """A gap inside a skip is none; else the carry is void and the parser is told."""
@@ -185,10 +185,8 @@ cdef class Dispatch(Taker):
             self.close(f, why)
         f.parsing = OVER
 
-    cdef uint64_t idle_seconds(self, const Flow* f) noexcept nogil:
-        """How long the recognised protocols let the flow be silent; 0: nothing special."""
-        cdef bint datagrams = f.proto == IPPROTO_UDP
-        cdef uint64_t most = 0, services = f.begun & ~f.failed & self.patient[datagrams]
+    cdef uint64_t longest_idle(self, uint64_t services, bint datagrams) noexcept nogil:
+        cdef uint64_t most = 0
         while services:
             most = max(most, protocol(lowest_bit(services)).idle[datagrams])
             services &= services - 1
@@ -560,6 +558,17 @@ cdef class Dispatch(Taker):
         give_parser(conn.parser, conn.protocol, conn.flow.proto == IPPROTO_UDP)
         conn.parser = NULL
         self.parsers -= 1
+
+
+cdef inline bint swallow(Conn* conn, bint is_orig, uint32_t n) noexcept nogil:
+    """True for bytes in the midst of a skip, for which nobody waits: that is most of a body's."""
+    cdef Tap* tap = &conn.taps[is_orig]
+    if not tap.skipping or tap.skip <= n or tap.carry.n or tap.waiting or conn.taps[not is_orig].waiting:
+        return False
+    tap.skip_seen += n
+    if tap.skip != ALL:
+        tap.skip -= n
+    return True
 
 
 cdef bint unwrapped(Conn* outer, bint is_orig, const uint8_t* p, uint32_t n, uint64_t lost) noexcept nogil:

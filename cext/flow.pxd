@@ -3,7 +3,8 @@ from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.packet cimport Packet
-from cext.types cimport Addr, Flag, Time
+from cext.types cimport Addr, Flag, Time, same_addr
+from cext.wire cimport prefetch
 
 cdef enum:
     NO_FLOW = 0xffffffff
@@ -126,6 +127,17 @@ cdef struct Bucket:
     uint32_t number
 
 
+cdef inline size_t size_of(bint of_tcp) noexcept nogil:
+    """Trick "two sizes": flows without sequence numbers lie in a table of their own, without the sides for them: 312
+    bytes instead of 488."""
+    return sizeof(Flow) + (2 * sizeof(Side) if of_tcp else 0)
+
+
+cdef inline uint32_t tag_of(uint64_t hash) noexcept nogil:
+    """What a bucket keeps of a hash; its low bits say where the run of buckets begins."""
+    return <uint32_t>(hash >> 32)
+
+
 @final
 cdef class FlowTable:
     cdef uint8_t* flows[2]         # by "is it TCP?"
@@ -143,13 +155,9 @@ cdef class FlowTable:
 
     cdef bint reserve(self, bint of_tcp) noexcept nogil
     cdef Flow* take_place(self, bint of_tcp) noexcept nogil
-    cdef Flow* at(self, uint32_t number) noexcept nogil
-    cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil
-    cdef bint prefetch_flow(self, uint64_t hash) noexcept nogil
-    cdef Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil
     cdef Flow* create(self, const Packet* p, bint flip) noexcept nogil
     cdef void remove(self, Flow* f) noexcept nogil
-    cdef void schedule(self, Flow* f, Time wake) noexcept nogil
+    cdef void hang_up(self, Flow* f) noexcept nogil
     cdef void unlink(self, Flow* f) noexcept nogil
     cdef void schedule_later(self, Flow* f) noexcept nogil
     cdef Flow* due(self) noexcept nogil
@@ -164,6 +172,52 @@ cdef class FlowTable:
     cdef void set_back(self, Time by) noexcept nogil
     cdef Flow* take_all(self) noexcept nogil
     cdef bint grow(self) noexcept nogil
+
+    cdef inline Flow* at(self, uint32_t number) noexcept nogil:
+        cdef bint of_tcp = number & OF_TCP != 0
+        return <Flow*>(self.flows[of_tcp] + (number & ~<uint32_t>OF_TCP) * size_of(of_tcp))
+
+    cdef inline void prefetch_bucket(self, uint64_t hash) noexcept nogil:
+        prefetch(&self.buckets[tag_of(hash) & self.mask])
+
+    cdef inline bint prefetch_flow(self, uint64_t hash) noexcept nogil:
+        """The lines of the flow that its bucket points at, if the first bucket is the right one.  False: it is empty,
+        the packet begins a flow."""
+        cdef Bucket b = self.buckets[tag_of(hash) & self.mask]
+        cdef const uint8_t* line
+        if b.number != NO_FLOW and b.tag == tag_of(hash):
+            line = <const uint8_t*>self.at(b.number)
+            prefetch(line)
+            prefetch(line + 64)
+            prefetch(line + 128)
+            prefetch(line + 192)
+        return b.number != NO_FLOW
+
+    cdef inline Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil:
+        """The flow of a packet and the side that sent it, or NULL."""
+        cdef uint32_t tag = tag_of(p.hash), i = tag & self.mask
+        cdef Flow* f
+        while self.buckets[i].number != NO_FLOW:
+            if self.buckets[i].tag == tag:
+                f = self.at(self.buckets[i].number)
+                if f.hash == p.hash and f.tenant == p.tenant and f.proto == p.proto:
+                    if (f.orig_p == p.sport and f.resp_p == p.dport and same_addr(&f.orig_h, &p.src)
+                            and same_addr(&f.resp_h, &p.dst)):
+                        is_orig[0] = True
+                        return f
+                    if (f.resp_p == p.sport and f.orig_p == p.dport and not p.one_way
+                            and same_addr(&f.resp_h, &p.src) and same_addr(&f.orig_h, &p.dst)):
+                        is_orig[0] = False
+                        return f
+            i = (i + 1) & self.mask
+        return NULL
+
+    cdef inline void schedule(self, Flow* f, Time wake) noexcept nogil:
+        """Sets when to look at a flow.  It is hung up anew only when that is sooner than its slot comes by."""
+        cdef bint sooner = wake < f.wake or f.timer_slot == NO_SLOT
+        f.wake = wake
+        if sooner:
+            self.hang_up(f)
 
 
 cdef void note(Flow* f, bint is_orig, char letter) noexcept nogil

@@ -11,8 +11,6 @@ from posix.mman cimport (MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE
 
 from cext.packet cimport IPPROTO_TCP
 from cext.pool cimport take_pages
-from cext.types cimport same_addr
-from cext.wire cimport prefetch
 
 cdef enum:
     FIRST_BUCKETS = 8192
@@ -20,17 +18,6 @@ cdef enum:
 
 
 cdef Side nobody[2]                # all zero: what all but TCP has for sides
-
-
-cdef inline size_t size_of(bint of_tcp) noexcept nogil:
-    """Trick "two sizes": flows without sequence numbers lie in a table of their own, without the sides for them: 312
-    bytes instead of 488."""
-    return sizeof(Flow) + (2 * sizeof(Side) if of_tcp else 0)
-
-
-cdef inline uint32_t tag_of(uint64_t hash) noexcept nogil:
-    """What a bucket keeps of a hash; its low bits say where the run of buckets begins."""
-    return <uint32_t>(hash >> 32)
 
 
 cdef class FlowTable:
@@ -64,45 +51,6 @@ cdef class FlowTable:
         self.flows[of_tcp] = <uint8_t*>all
         self.free_list[of_tcp] = NO_FLOW
         return True
-
-    cdef Flow* at(self, uint32_t number) noexcept nogil:
-        cdef bint of_tcp = number & OF_TCP != 0
-        return <Flow*>(self.flows[of_tcp] + (number & ~<uint32_t>OF_TCP) * size_of(of_tcp))
-
-    cdef void prefetch_bucket(self, uint64_t hash) noexcept nogil:
-        prefetch(&self.buckets[tag_of(hash) & self.mask])
-
-    cdef bint prefetch_flow(self, uint64_t hash) noexcept nogil:
-        """The lines of the flow that its bucket points at, if the first bucket is the right one.  False: it is empty,
-        the packet begins a flow."""
-        cdef Bucket b = self.buckets[tag_of(hash) & self.mask]
-        cdef const uint8_t* line
-        if b.number != NO_FLOW and b.tag == tag_of(hash):
-            line = <const uint8_t*>self.at(b.number)
-            prefetch(line)
-            prefetch(line + 64)
-            prefetch(line + 128)
-            prefetch(line + 192)
-        return b.number != NO_FLOW
-
-    cdef Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil:
-        """The flow of a packet and the side that sent it, or NULL."""
-        cdef uint32_t tag = tag_of(p.hash), i = tag & self.mask
-        cdef Flow* f
-        while self.buckets[i].number != NO_FLOW:
-            if self.buckets[i].tag == tag:
-                f = self.at(self.buckets[i].number)
-                if f.hash == p.hash and f.tenant == p.tenant and f.proto == p.proto:
-                    if (f.orig_p == p.sport and f.resp_p == p.dport and same_addr(&f.orig_h, &p.src)
-                            and same_addr(&f.resp_h, &p.dst)):
-                        is_orig[0] = True
-                        return f
-                    if (f.resp_p == p.sport and f.orig_p == p.dport and not p.one_way
-                            and same_addr(&f.resp_h, &p.src) and same_addr(&f.orig_h, &p.dst)):
-                        is_orig[0] = False
-                        return f
-            i = (i + 1) & self.mask
-        return NULL
 
     cdef Flow* create(self, const Packet* p, bint flip) noexcept nogil:
         """A new flow whose first packet this is; with ``flip`` its sender is the responder.  NULL: no room."""
@@ -195,14 +143,10 @@ cdef class FlowTable:
         self.free_list[f.number & OF_TCP != 0] = f.number
         self.count -= 1
 
-    cdef void schedule(self, Flow* f, Time wake) noexcept nogil:
-        """Sets when to look at a flow.  It is hung up anew only when that is sooner than its slot comes by."""
-        cdef int64_t slot = wake >> WHEEL_SHIFT
+    cdef void hang_up(self, Flow* f) noexcept nogil:
+        """Into the slot that comes by when the flow is to be looked at, unless it hangs in a sooner one."""
+        cdef int64_t slot = f.wake >> WHEEL_SHIFT
         cdef uint16_t at
-        cdef bint later = wake >= f.wake and f.timer_slot != NO_SLOT
-        f.wake = wake
-        if later:
-            return
         if slot <= self.wheel_at:
             slot = self.wheel_at + 1
         if slot > self.wheel_at + WHEEL_SLOTS - 1:

@@ -27,7 +27,24 @@ cdef class Sessions:
     cdef Session* all              # by number of the envelope
     cdef Time told                 # when capture_loss was last written
 
-    cdef void see(self, const Packet* p) noexcept nogil
-    cdef void acknowledge(self, uint32_t envelope, uint64_t before, uint64_t seen, uint64_t acks) noexcept nogil
     cdef void write(self, Writer writer, uint64_t count, Time now, uint64_t worker) noexcept nogil
     cdef void write_loss(self, Writer writer, uint32_t envelope, Time since, Time now, uint64_t worker) noexcept nogil
+
+    cdef inline void see(self, const Packet* p) noexcept nogil:
+        """One packet of a flow."""
+        cdef Session* s = &self.all[p.envelope]
+        if s.packets == 0:
+            s.first = p.ts
+        s.packets += 1
+        s.bytes += p.ip_bytes
+        if p.ts > s.last:
+            s.last = p.ts
+
+    cdef inline void acknowledge(self, uint32_t envelope, uint64_t before, uint64_t seen, uint64_t acks) noexcept nogil:
+        """An acknowledgement up to ``acks``, further than ``before``, of a side whose data was ``seen`` so far."""
+        cdef Session* s = &self.all[envelope]
+        s.acks += 1
+        s.acked += acks - before
+        if acks > seen:
+            s.gaps += 1
+            s.missed += acks - (seen if seen > before else before)

@@ -31,11 +31,6 @@ cdef class Taker:
         pass
 
 
-cdef inline uint64_t goal(const Side* s) noexcept nogil:
-    """One past the last payload byte that is known to exist because it was acknowledged; the FIN is none."""
-    return s.fin - 1 if s.fin and s.acked >= s.fin else s.acked
-
-
 cdef inline bint unseen(const Side* s, uint64_t acks) noexcept nogil:
     """True when ``acks`` speaks of data of this side that is not delivered yet."""
     if s.state == INACTIVE or acks <= s.next:
@@ -53,20 +48,11 @@ cdef class Streams:
         self.taker, self.window, self.window_packets = taker, <Time>(window * SECOND), window_packets
         self.side_bytes, self.most_bytes = side_bytes, most_bytes
 
-    cdef void push(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil:
-        """Takes a segment's payload, if it has any, and lets everything go whose turn has come."""
+    cdef void push_late(self, Flow* f, const Turn* t, const Packet* p) noexcept nogil:
+        """Keeps a segment whose turn it is not, and lets everything go whose turn has come."""
         cdef Side* me = &f.side[t.is_orig]
-        cdef Side* peer = &f.side[not t.is_orig]
         cdef uint64_t at = <uint64_t>t.at
         cdef uint32_t cut = 0
-        if not me.waits and not peer.waits:
-            if goal(peer) <= peer.next and (p.claimed == 0 or (t.usable and at == me.next)):
-                if p.claimed:      # the common case: in order, nothing held, nothing missing
-                    self.deliver(f, t.is_orig, p.payload, p.claimed, p.captured, False, p.ts)
-                if me.fin and me.next + 1 >= me.fin and not me.eof_told:
-                    me.eof_told = True
-                    self.taker.eof(f, t.is_orig, p.ts)
-                return
         if p.claimed and t.usable and at + p.claimed > me.next:
             if at < me.next:       # a part is known already
                 cut = <uint32_t>(me.next - at)
@@ -93,21 +79,13 @@ cdef class Streams:
         if at + p.claimed > me.next:
             cut = <uint32_t>(me.next - at)
             self.deliver(f, t.is_orig, p.payload + (cut if cut < p.captured else p.captured), p.claimed - cut,
-                         p.captured - cut if cut < p.captured else 0, False, p.ts)
+                         p.captured - cut if cut < p.captured else 0, p.ts)
 
-    cdef void deliver(self, Flow* f, bint is_orig, const uint8_t* p, uint32_t n, uint32_t have, bint blind,
-                      Time ts) noexcept nogil:
-        """Hands on ``n`` bytes of sequence space, of which ``have`` were captured."""
-        cdef Side* me = &f.side[is_orig]
-        me.next += n
-        if blind:
-            return
-        if have:
-            self.taker.data(f, is_orig, p, have, ts)
-        if n > have:
-            me.gap_at = f.history_size
-            self.count_missed(f, is_orig, n - have)
-            self.taker.lost(f, is_orig, n - have, ts)
+    cdef void deliver_less(self, Flow* f, bint is_orig, uint32_t n, Time ts) noexcept nogil:
+        """The end of a segment is missing in the copy."""
+        f.side[is_orig].gap_at = f.history_size
+        self.count_missed(f, is_orig, n)
+        self.taker.lost(f, is_orig, n, ts)
 
     cdef bint hold(self, Flow* f, const Turn* t, const Packet* p, uint64_t at, uint32_t cut) noexcept nogil:
         """Copies what no held segment covers yet.  False when there is no memory for it."""
@@ -213,8 +191,11 @@ cdef class Streams:
             self.held -= sizeof(Segment) + s.have
             if s.at + s.n > me.next:
                 cut = <uint32_t>(me.next - s.at)
-                self.deliver(f, is_orig, s.bytes + (cut if cut < s.have else s.have), s.n - cut,
-                             s.have - cut if cut < s.have else 0, s.blind, s.ts)
+                if s.blind:
+                    me.next += s.n - cut
+                else:
+                    self.deliver(f, is_orig, s.bytes + (cut if cut < s.have else s.have), s.n - cut,
+                                 s.have - cut if cut < s.have else 0, s.ts)
             free(s)
             return True
         if in_hole(me) and (forced or (me.waits and self.may_give_up(f, is_orig, now))):
@@ -265,8 +246,8 @@ cdef class Streams:
                 self.give_up(f, i, f.side[i].fin - 1, now)
         self.start_waiting(f, now)
 
-    cdef Time wake(self, const Flow* f, Time deadline) noexcept nogil:
-        """When the flow must be looked at: its deadline, or sooner when a window ends before."""
+    cdef Time first_window(self, const Flow* f, Time deadline) noexcept nogil:
+        """When the first window ends, or the deadline if that is before."""
         cdef int i
         cdef Time end
         for i in range(2):

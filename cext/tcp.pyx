@@ -17,34 +17,6 @@ from cext.packet cimport ACK, FIN, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IP
 cdef enum:
     LARGEST_WINDOW = 1073741824    # 2^30 (RFC 7323, 2.2): no acknowledgement is further ahead of what was seen
     RESET_IS_OVER = 100000000      # ns after a reset from which on a SYN is another connection's (Zeek)
-    TRUSTED_JUMP = 1048576         # a SYN or RST that is further off says nothing of the stream (Zeek)
-
-
-cdef inline bint take_expected(Flow* f, const Packet* p, bint is_orig, Turn* turn) noexcept nogil:
-    """Trick "header prediction" (Van Jacobson): a few looks tell what most packets are, the next data of an established
-    connection or an acknowledgement of what was seen.  False, and nothing is booked, for all others."""
-    cdef Side* me = &f.side[is_orig]
-    cdef Side* peer = &f.side[not is_orig]
-    cdef End* mine = &f.ends[is_orig]
-    cdef uint32_t mark = (MARK_DATA if p.claimed else MARK_ACK) << (0 if is_orig else 16)
-    cdef uint32_t acked = p.ack - peer.start - <uint32_t>peer.acked
-    if (me.state != ESTABLISHED or peer.state != ESTABLISHED or p.flags & (SYN | FIN | RST | ACK) != ACK
-            or p.seq - me.start != <uint32_t>mine.last or peer.acked + acked > f.ends[not is_orig].last
-            or acked > TRUSTED_JUMP or p.window == 0 or not f.marks & mark or me.closed or peer.closed):
-        return False
-    turn.at, turn.is_orig, turn.usable, turn.closing = <int64_t>mine.last, is_orig, True, False
-    mine.last += p.claimed
-    peer.acked += acked
-    turn.acks = peer.acked
-    if p.ts > f.last:
-        f.last = p.ts
-    return True
-
-
-cdef void take_turn(Flow* f, const Packet* p, bint is_orig, Turn* turn) noexcept nogil:
-    """Books one packet that counts; tells where its payload belongs."""
-    if not take_expected(f, p, is_orig, turn):
-        take_any(f, p, is_orig, turn)
 
 
 cdef void take_any(Flow* f, const Packet* p, bint is_orig, Turn* turn) noexcept nogil:

@@ -64,6 +64,7 @@ cdef class Worker:
     cdef void take_tcp(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil
     cdef void take_datagram(self, Flow* f, const Packet* p, bint is_orig) noexcept nogil
     cdef Time timeout(self, const Flow* f) noexcept nogil
+    cdef Time handshake_timeout(self, const Flow* f) noexcept nogil
     cdef void expire(self) noexcept nogil
     cdef void report(self, Flow* f, Time now) noexcept nogil
     cdef void finish(self, Flow* f, Reason why) noexcept nogil

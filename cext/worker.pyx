@@ -396,21 +396,27 @@ cdef class Worker:
 
     cdef Time timeout(self, const Flow* f) noexcept nogil:
         """How long the flow may be silent from now on."""
-        cdef int o = f.side[True].state, r = f.side[False].state
+        cdef bint of_tcp = f.proto == IPPROTO_TCP
         cdef uint64_t idle
-        if f.proto != IPPROTO_TCP:
-            idle = self.dispatch.idle_seconds(f) if f.begun else 0
-            return <Time>(idle if idle else DATAGRAM_IDLE) * SECOND
-        if o != ESTABLISHED or r != ESTABLISHED:
-            if r == INACTIVE and (o == SYN_SENT or o == SYN_ACK_SENT):
-                return f.first + ATTEMPT * <Time>SECOND - f.last
-            if f.side[True].closed or f.side[False].closed:
-                if o == RESET or r == RESET or o == INACTIVE or r == INACTIVE:
-                    return LINGER * <Time>SECOND
-            if o in (INACTIVE, SYN_SENT, SYN_ACK_SENT) and r in (INACTIVE, SYN_SENT, SYN_ACK_SENT):
-                return HANDSHAKE_IDLE * <Time>SECOND
-        idle = self.dispatch.idle_seconds(f) if f.begun else 0
-        return <Time>(idle if idle else TCP_IDLE) * SECOND
+        cdef Time soon = NEVER
+        if of_tcp and (f.side[True].state != ESTABLISHED or f.side[False].state != ESTABLISHED):
+            soon = self.handshake_timeout(f)
+        if soon != NEVER:
+            return soon
+        idle = self.dispatch.idle_seconds(f)
+        return <Time>(idle if idle else TCP_IDLE if of_tcp else DATAGRAM_IDLE) * SECOND
+
+    cdef Time handshake_timeout(self, const Flow* f) noexcept nogil:
+        """The same for a connection that did not come about, or was torn down; NEVER for any other."""
+        cdef int o = f.side[True].state, r = f.side[False].state
+        if r == INACTIVE and (o == SYN_SENT or o == SYN_ACK_SENT):
+            return f.first + ATTEMPT * <Time>SECOND - f.last
+        if f.side[True].closed or f.side[False].closed:
+            if o == RESET or r == RESET or o == INACTIVE or r == INACTIVE:
+                return LINGER * <Time>SECOND
+        if o in (INACTIVE, SYN_SENT, SYN_ACK_SENT) and r in (INACTIVE, SYN_SENT, SYN_ACK_SENT):
+            return HANDSHAKE_IDLE * <Time>SECOND
+        return NEVER
 
     # ---- ends ------------------------------------------------------------------------------------------------------
 
