@@ -51,6 +51,7 @@ cdef class Writer(Sink):
     cdef uint64_t wanted           # kinds that are written, one bit each
     cdef uint64_t seed[2]
     cdef Buffer buffers[MOST_KINDS]
+    cdef Buffer spares[MOST_KINDS]
     cdef Buffer scratch
     cdef Cached* cache
     cdef Wrapping wrappings[WRAPPINGS]
@@ -64,6 +65,7 @@ cdef class Writer(Sink):
     cdef dict weirds               # name → how often
     cdef object answers            # kind → callable(bytes) → bytes
 
+    cdef object taken(self, int i)
     cdef void put(self, Flow* f, const Layout* layout, Record* r) noexcept nogil
     cdef Buffer identity(self, Flow* f, uint32_t* count) noexcept nogil
     cdef void encode(self, const Layout* layout, Record* r, const Buffer* identity, uint32_t count) noexcept nogil
@@ -75,3 +77,10 @@ cdef class Writer(Sink):
     cdef void uid(self, const Flow* f, uint32_t tenant, Time first, uint8_t* text) noexcept nogil
     cdef void put_tenant(self, Record* r, uint32_t tenant) noexcept with gil
     cdef void count_weird(self, const char* name) noexcept with gil
+
+
+@final
+cdef class Encoded:
+    cdef Buffer bytes
+    cdef Writer writer             # where they go back
+    cdef int kind

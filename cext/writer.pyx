@@ -4,6 +4,7 @@ The identity (uid, four-tuple, envelope) is the same for all records of a flow. 
 direct-mapped cache: an HTTP record costs a copy instead of two addresses and a dozen keys.  So is what is the same for
 all flows of an envelope.
 """
+from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
@@ -65,6 +66,7 @@ from cext.parser cimport HTTP_HEADERS, HTTP_SHA256, NOBODY, SECRETS, SQL_SHAPES,
 import binascii
 import hashlib
 
+cdef Buffer NOTHING                # all zero
 cdef const char* HEX = "0123456789abcdef"
 cdef const char* BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -114,6 +116,7 @@ cdef class Writer(Sink):
         cdef int i
         for i in range(MOST_KINDS):
             free(self.buffers[i].p)
+            free(self.spares[i].p)
         free(self.scratch.p)
         free(self.cache)
 
@@ -328,22 +331,50 @@ cdef class Writer(Sink):
         memset(self.wrappings, 0, sizeof(self.wrappings))
 
     def drain(self):
-        """What was encoded since the last call, as (kind or None, bytes) pairs, in the order of kinds."""
+        """What was encoded since the last call, as (kind or None, memoryview) pairs, in the order of kinds."""
         cdef int i
         parts = []
         names = list(Schema.registry)
         for i in range(MOST_KINDS):
             if self.buffers[i].n:
-                parts.append((names[i] if self.by_kind else None, (<const char*>self.buffers[i].p)[:self.buffers[i].n]))
-                self.buffers[i].n = 0
+                parts.append((names[i] if self.by_kind else None, memoryview(self.taken(i))))
         self.pending = 0
         return parts
+
+    cdef object taken(self, int i):
+        """What is in a buffer.  Trick "lent, not copied": what fills it well goes away in it, and a spare one takes its
+        place, which it will be itself when nobody has the bytes any more."""
+        cdef Buffer* b = &self.buffers[i]
+        cdef Encoded lent
+        cdef bytes few
+        if b.n < b.room // 4:
+            few = (<const char*>b.p)[:b.n]
+            b.n = 0
+            return few
+        lent = Encoded.__new__(Encoded)
+        lent.bytes, lent.writer, lent.kind = b[0], self, i
+        b[0], self.spares[i] = self.spares[i], NOTHING
+        return lent
 
     def counters(self):
         """Records written, by kind, and weirds, by name."""
         names = list(Schema.registry)
         return ({names[i]: self.records[i] for i in range(len(names)) if self.records[i]},
                 {name.decode(): n for name, n in self.weirds.items()})
+
+
+cdef class Encoded:
+    """Encoded records, for as long as somebody holds them."""
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self.bytes.p, <Py_ssize_t>self.bytes.n, True, flags)
+
+    def __dealloc__(self):
+        if self.writer is not None and self.writer.spares[self.kind].p == NULL:
+            self.bytes.n = 0
+            self.writer.spares[self.kind] = self.bytes
+        else:
+            free(self.bytes.p)
 
 
 cdef inline uint64_t end_hash(const uint64_t* seed, const Addr* a, uint16_t port) noexcept nogil:

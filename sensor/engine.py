@@ -17,11 +17,12 @@ from sensor import captures
 from sensor.errors import CaptureError, SensorError, UsageError
 from sensor.networks import PRIVATE, SERVER_TCP, SERVER_UDP, local
 from sensor.protocols import check_kinds
+from sensor.sinks import Encoded
 from sensor.tenants import Tenants
 
 LOG = logging.getLogger("cloudmri.engine")
 Format = Literal["json", "msgpack"]
-Chunk = tuple[str | None, bytes]   # kind, or None for all kinds mixed; encoded records
+Chunk = tuple[str | None, Encoded]  # kind, or None for all kinds mixed; encoded records
 MOST_PORTS = 8
 
 

@@ -30,7 +30,7 @@ from sensor.engine import Chunk, Format, Options, Replay, Totals
 from sensor.errors import SensorError
 from sensor.live.processes import FAILED, spawn
 from sensor.protocols import schemas
-from sensor.sinks import DirectorySink, Sink, StreamSink
+from sensor.sinks import DirectorySink, Encoded, Sink, StreamSink
 from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.engine")
@@ -224,7 +224,7 @@ class SharedOutput:
         """In each process."""
         self.turns = self.turns.another()
 
-    def write(self, kind: str, data: bytes) -> None:
+    def write(self, kind: str, data: Encoded) -> None:
         number = self.kinds.index(kind)
         with self.turns:
             if self.files and not self.begun[number]:

@@ -5,13 +5,14 @@ from typing import BinaryIO, Protocol
 
 from sensor.errors import SensorError
 
+Encoded = bytes | memoryview
 SUFFIX = {"json": "log", "msgpack": "msgpack"}
 
 
 class Sink(Protocol):
     """Takes what the writer has encoded."""
 
-    def write(self, kind: str | None, data: bytes) -> None: ...
+    def write(self, kind: str | None, data: Encoded) -> None: ...
 
     def close(self) -> None: ...
 
@@ -22,7 +23,7 @@ class StreamSink:
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
 
-    def write(self, kind: str | None, data: bytes) -> None:
+    def write(self, kind: str | None, data: Encoded) -> None:
         self.stream.write(data)
         self.stream.flush()
 
@@ -48,7 +49,7 @@ class DirectorySink:
         """Empties a kind's file, for one that is appended to."""
         (self.folder / f"{kind}.{self.suffix}").open("wb").close()
 
-    def write(self, kind: str | None, data: bytes) -> None:
+    def write(self, kind: str | None, data: Encoded) -> None:
         assert kind is not None
         try:
             if kind not in self.files:
@@ -64,7 +65,7 @@ class DirectorySink:
         self.files.clear()         # a later write opens them anew: that is how they are rotated
 
 
-def write_all(file: BinaryIO, data: bytes) -> None:
+def write_all(file: BinaryIO, data: Encoded) -> None:
     """All of it, also where the system takes a part at a time."""
     rest = memoryview(data)
     while rest:

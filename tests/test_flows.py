@@ -171,7 +171,7 @@ def test_flows_follow_a_clock_that_was_set_back() -> None:
         while worker.run(capture):
             pass
         worker.set_clock(round((hour + 2) * 1e9))
-    ended = [json.loads(line)["id.resp_h"] for _, chunk in worker.writer.drain() for line in chunk.splitlines()]
+    ended = [json.loads(line)["id.resp_h"] for _, chunk in worker.writer.drain() for line in bytes(chunk).splitlines()]
     assert sorted(ended) == ["10.0.0.2", "10.0.0.3"]
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import random
 import re
 import struct
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import START, Talk, Turns, connection, ethernet, ip, udp
-from tests.conftest import Run, run
+from tests.conftest import ROOT, Run, run
 
 HEX = re.compile(r"\\x([0-9a-fA-F]{2})")
 
@@ -148,3 +149,29 @@ def test_weirds_are_written_with_their_source() -> None:
         Talk(dport=80).open().say([(True, b"GET / HTTP/1.1\r\n\r\n"), (False, b"HTTP/1.1 what\r\n\r\n")]).frames()
     )
     assert [(r["name"], r["source"]) for r in weird.of("weird")] == [("HTTP_bad_framing", "http")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_drained_stays_as_it_is_for_as_long_as_somebody_holds_it(seed: int) -> None:
+    chance = random.Random(seed)
+    held: list[tuple[memoryview, bytes]] = []
+    most = 0
+
+    class Keeper(Run):
+        def read(self) -> None:
+            super().read()
+            self.take()
+
+        def take(self) -> None:
+            nonlocal most
+            for _, part in self.writer.drain():
+                held.append((part, bytes(part)))
+                self.output += bytes(part)
+            most = max(most, len(held))
+            assert all(part == copy for part, copy in held)
+            if held and chance.random() < 0.2:  # given back, in any order
+                held.pop(chance.randrange(len(held)))
+
+    capture = (ROOT / "pcaps" / "http" / "nginx-curl.pcap").read_bytes()
+    kept = Keeper(capture, chunk=500, interim=0.01)
+    assert kept.output == Run(capture, chunk=500, interim=0.01).output and most > 2

@@ -1,10 +1,11 @@
 """From a worker to its sink: a bounded backlog and a thread that writes it, so that a slow reader stops no capture."""
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 import msgpack
 
-from sensor.sinks import Sink
+from sensor.sinks import Encoded, Sink
 from sensor.turns import Turns
 
 MOST_BACKLOG = 64 << 20            # bytes
@@ -16,7 +17,7 @@ class Outlet:
     def __init__(self, sink: Sink, turns: Turns, *, most: int = MOST_BACKLOG) -> None:
         """``turns``: held for each write, so that records of several workers do not mix."""
         self.sink, self.turns, self.most = sink, turns, most
-        self.chunks: deque[tuple[str | None, bytes] | Sink] = deque()
+        self.chunks: deque[tuple[str | None, Encoded] | Sink] = deque()
         self.backlog = self.given_up = 0
         self.changed = threading.Condition()
         self.trouble: Exception | None = None
@@ -24,13 +25,13 @@ class Outlet:
         self.thread = threading.Thread(target=self.work, name="outlet", daemon=True)
         self.thread.start()
 
-    def put(self, chunks: list[tuple[str | None, bytes]], *, always: bool = False) -> None:
+    def put(self, chunks: Sequence[tuple[str | None, Encoded]], *, always: bool = False) -> None:
         if not chunks:
             return
         with self.changed:
             for kind, data in chunks:
                 if self.backlog and self.backlog + len(data) > self.most and not always:
-                    self.given_up += count_records(data)
+                    self.given_up += count_records(bytes(data))
                     continue
                 self.chunks.append((kind, data))
                 self.backlog += len(data)
@@ -73,7 +74,7 @@ class Outlet:
         except Exception as error:     # whatever it is: no record can be written any more
             self.trouble = error
 
-    def write(self, chunks: deque[tuple[str | None, bytes] | Sink]) -> None:
+    def write(self, chunks: deque[tuple[str | None, Encoded] | Sink]) -> None:
         for chunk in chunks:
             if not isinstance(chunk, tuple):
                 self.sink.close()
