@@ -1,5 +1,7 @@
 """``cloudmri verify``: tshark's second opinion, and what a user sees of it."""
 
+import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -104,7 +106,10 @@ def test_a_lost_exit_status_is_asked_for_again(status: int, monkeypatch: pytest.
     need("tshark")
     capture = importlib.import_module("pyshark.capture.capture")  # of the extra that the tests install
 
-    async def cleanup(self: object, process: object) -> None:
+    async def cleanup(self: object, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()  # else the loop may end before it, and asyncio complains
         raise capture.TSharkCrashException(f"TShark (pid 1) seems to have crashed (retcode: {status}).")
 
     monkeypatch.setattr(capture.Capture, "_cleanup_subprocess", cleanup)
