@@ -182,7 +182,7 @@ cdef inline uint8_t lower(uint8_t letter) noexcept nogil:
 
 
 cdef inline bint equals_nocase(Span s, const char* text, uint32_t n) noexcept nogil:
-    """ASCII only, ``text`` in lower case."""
+    """ASCII only; ``text``: lower-case letters, digits, and marks up to ``?``."""
     cdef uint32_t i = 0
     if s.n != n:
         return False
@@ -202,8 +202,8 @@ cdef inline bint equals_nocase(Span s, const char* text, uint32_t n) noexcept no
 
 
 cdef inline bint same_letters(uint64_t v, uint64_t want) noexcept nogil:
-    """Eight bytes against eight in lower case."""
-    return lower8(v) == want
+    """Eight bytes against eight in lower case: they may differ in bit 5, where a letter is wanted."""
+    return (v ^ want) & ~(want & want >> 1 & 0x2020202020202020u) == 0
 
 
 cdef inline uint64_t lower8(uint64_t v) noexcept nogil:

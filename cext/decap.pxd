@@ -18,6 +18,17 @@ cdef struct Step:                  # for --explain: what the walk met, and where
     uint32_t offset
 
 
+cdef inline uint64_t ends_hash(uint64_t key, const Addr* a, uint32_t a_port, const Addr* b,
+                               uint32_t b_port) noexcept nogil:
+    """The same for both directions."""
+    return (mix64(be64(a.b) ^ key, be64(a.b + 8) ^ (<uint64_t>a_port << 32) ^ ~key)
+            + mix64(be64(b.b) ^ key, be64(b.b + 8) ^ (<uint64_t>b_port << 32) ^ ~key))
+
+
+cdef inline uint64_t flow_hash(uint64_t key, uint64_t ends, uint32_t tenant, uint8_t proto) noexcept nogil:
+    return mix64(ends ^ key, (<uint64_t>tenant << 8 | proto) ^ (key << 1 | 1))
+
+
 @final
 cdef class Decap:
     cdef Fragments fragments
@@ -42,7 +53,6 @@ cdef class Decap:
 
     cdef bint open(self, const Frame* frame, Packet* out) noexcept nogil
     cdef bint stride(self, const Frame* frame, Packet* out) noexcept nogil
-    cdef bint stride_tcp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil
     cdef bint stride_udp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil
     cdef bint is_tunnel(self, uint16_t port) noexcept nogil
     cdef uint32_t usual_mirror(self, const uint8_t* p) noexcept nogil
@@ -60,17 +70,13 @@ cdef class Decap:
     cdef Layer ipv6(self, Walk* w) noexcept nogil
     cdef Layer fragment(self, Walk* w, uint32_t id, uint32_t offset, bint more, uint32_t header) noexcept nogil
     cdef Layer deeper(self, Walk* w, Layer layer) noexcept nogil
-    cdef void seal(self, Packet* out) noexcept nogil
     cdef uint32_t intern(self, const Envelope* e) noexcept nogil
     cdef uint32_t ask_tenant(self, uint32_t number) noexcept with gil
 
-
-cdef inline uint64_t ends_hash(uint64_t key, const Addr* a, uint32_t a_port, const Addr* b,
-                               uint32_t b_port) noexcept nogil:
-    """The same for both directions."""
-    return (mix64(be64(a.b) ^ key, be64(a.b + 8) ^ (<uint64_t>a_port << 32) ^ ~key)
-            + mix64(be64(b.b) ^ key, be64(b.b + 8) ^ (<uint64_t>b_port << 32) ^ ~key))
-
-
-cdef inline uint64_t flow_hash(uint64_t key, uint64_t ends, uint32_t tenant, uint8_t proto) noexcept nogil:
-    return mix64(ends ^ key, (<uint64_t>tenant << 8 | proto) ^ (key << 1 | 1))
+    cdef inline void seal(self, Packet* out) noexcept nogil:
+        """Tenant and hash: the last of the packet."""
+        cdef uint64_t ends = ends_hash(self.key, &out.src, out.sport, &out.dst, out.dport)
+        out.tenant = self.tenants[out.envelope]
+        out.lot = <uint32_t>(ends >> 32)
+        out.hash = flow_hash(self.key, ends, out.tenant, out.proto)
+        self.cut_copies += out.claimed > out.captured

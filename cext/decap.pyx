@@ -88,7 +88,7 @@ cdef class Decap:
             size -= USUAL_MIRROR
             if not is_usual(p, size):
                 return False
-        if not (self.stride_tcp(p, size, out) if p[23] == IPPROTO_TCP else self.stride_udp(p, size, out)):
+        if not (stride_tcp(p, size, out) if p[23] == IPPROTO_TCP else self.stride_udp(p, size, out)):
             return False
         out.envelope = self.usual_mirror(frame.p) if p != frame.p else 0
         if out.envelope == EMPTY:
@@ -99,22 +99,6 @@ cdef class Decap:
         out.proto, out.one_way, out.vlan, out.inner_vlan = p[23], False, NO_VLAN, NO_VLAN
         out.tunnel_vni, out.tunnel_depth = 0, 0
         self.seal(out)
-        return True
-
-    cdef bint stride_tcp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil:
-        """What layers' ``tcp`` finds, of a usual frame."""
-        cdef const uint8_t* t = p + USUAL_HEADERS
-        cdef uint32_t total = be16(p + 16), have = min(size - 14, total) - 20, header
-        if have < 20:
-            return False
-        header = (t[12] >> 4) * 4u
-        if header < 20 or header > have:
-            return False
-        out.sport, out.dport, out.seq, out.ack = be16(t), be16(t + 2), be32(t + 4), be32(t + 8)
-        out.flags, out.window = t[13], be16(t + 14)
-        out.window_scale = scale_of(t, header) if out.flags & SYN else NO_SCALE
-        out.payload, out.end = t + header, t + have
-        out.captured, out.claimed = have - header, total - 20 - header
         return True
 
     cdef bint stride_udp(self, const uint8_t* p, uint32_t size, Packet* out) noexcept nogil:
@@ -374,14 +358,6 @@ cdef class Decap:
         w.out.has_link = False
         return layer
 
-    cdef void seal(self, Packet* out) noexcept nogil:
-        """Tenant and hash: the last of the packet."""
-        cdef uint64_t ends = ends_hash(self.key, &out.src, out.sport, &out.dst, out.dport)
-        out.tenant = self.tenants[out.envelope]
-        out.lot = <uint32_t>(ends >> 32)
-        out.hash = flow_hash(self.key, ends, out.tenant, out.proto)
-        self.cut_copies += out.claimed > out.captured
-
     def change_tenants(self, tenant_of):
         """From now on another policy says whose an envelope is."""
         cdef uint32_t number
@@ -426,6 +402,23 @@ cdef class Decap:
 
     cdef void end_batch(self) noexcept nogil:
         self.fragments.end_batch()
+
+
+cdef inline bint stride_tcp(const uint8_t* p, uint32_t size, Packet* out) noexcept nogil:
+    """What layers' ``tcp`` finds, of a usual frame."""
+    cdef const uint8_t* t = p + USUAL_HEADERS
+    cdef uint32_t total = be16(p + 16), have = min(size - 14, total) - 20, header
+    if have < 20:
+        return False
+    header = (t[12] >> 4) * 4u
+    if header < 20 or header > have:
+        return False
+    out.sport, out.dport, out.seq, out.ack = be16(t), be16(t + 2), be32(t + 4), be32(t + 8)
+    out.flags, out.window = t[13], be16(t + 14)
+    out.window_scale = scale_of(t, header) if out.flags & SYN else NO_SCALE
+    out.payload, out.end = t + header, t + have
+    out.captured, out.claimed = have - header, total - 20 - header
+    return True
 
 
 cdef inline bint is_usual(const uint8_t* p, uint32_t n) noexcept nogil:
