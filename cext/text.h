@@ -44,11 +44,9 @@ static inline uint8_t *put_text_rule(uint8_t *out, const uint8_t *p, size_t n) {
     return out;
 }
 
-/* At most 6 bytes out for one in. */
-static inline uint8_t *put_json_text(uint8_t *out, const uint8_t *p, size_t n) {
+/* What put_json_text does, of text that may not be plain. */
+__attribute__((noinline)) static uint8_t *put_escaped(uint8_t *out, const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
-    size_t plain = put_plain(out, p, n);
-    out += plain; p += plain;
     while (p < end) {
         while (end - p >= 8 && plain8(load8(p))) { memcpy(out, p, 8); out += 8; p += 8; }
         if (p == end) return out;
@@ -71,5 +69,11 @@ static inline uint8_t *put_json_text(uint8_t *out, const uint8_t *p, size_t n) {
         }
     }
     return out;
+}
+
+/* At most 6 bytes out for one in. */
+static inline uint8_t *put_json_text(uint8_t *out, const uint8_t *p, size_t n) {
+    size_t plain = put_plain(out, p, n);
+    return plain == n ? out + n : put_escaped(out + plain, p + plain, n - plain);
 }
 #endif
