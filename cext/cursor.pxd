@@ -11,7 +11,8 @@ from cext.wire cimport be16, be24, be32, be64
 
 
 cdef extern from "scan.h" nogil:
-    size_t find_line(const uint8_t* p, size_t n, size_t* colon, size_t* cr)
+    size_t find_line(const uint8_t* p, size_t n, bint* bare)
+    size_t find_colon(const uint8_t* p, size_t n, size_t room)
     bint text_only(const uint8_t* p, size_t n)
 
 
@@ -23,7 +24,7 @@ cdef struct Cursor:
 
 cdef struct Line:                  # of a head such as HTTP's
     Span text                      # without its LF or CR LF
-    uint32_t colon                 # bytes before the first colon; more than any line has where there is none
+    uint32_t colon                 # bytes before the first colon; all where there is none
     bint bare_cr                   # a CR that ends no line is among them
 
 
@@ -104,6 +105,16 @@ cdef inline Span take_rest(Cursor* c) noexcept nogil:
     return span(c.p - n, n)
 
 
+cdef inline Span since(Span s, const Cursor* c) noexcept nogil:
+    """All from the beginning of a span to the cursor that it was taken from."""
+    return span(s.p, <uint32_t>(c.p - s.p))
+
+
+cdef inline void go_back(Cursor* c, Span s) noexcept nogil:
+    """To the beginning of a span that was taken from it."""
+    c.p = s.p
+
+
 cdef inline void pass_over(Cursor* c, uint32_t n) noexcept nogil:
     if has(c, n):
         c.p += n
@@ -135,17 +146,21 @@ cdef inline Span line(Cursor* c) noexcept nogil:
 cdef inline Line head_line(Cursor* c) noexcept nogil:
     """The next line, and what is in it.  No LF yet: short, nothing moves, and the line is what there is of it."""
     cdef Line l
-    cdef size_t colon, cr, n = find_line(c.p, left(c), &colon, &cr)
-    l.text = span(c.p, <uint32_t>n)
-    if n == left(c):
+    cdef uint32_t room = left(c), n = <uint32_t>find_line(c.p, room, &l.bare_cr)
+    l.text = span(c.p, n)
+    if n == room:
         c.short = True
     else:
         c.p += n + 1
         if n and l.text.p[n - 1] == 13:
             l.text.n -= 1
-    l.colon = <uint32_t>colon if colon < l.text.n else 0xffffffffu
-    l.bare_cr = cr < l.text.n
+    l.colon = <uint32_t>find_colon(l.text.p, l.text.n, room)
     return l
+
+
+cdef inline uint32_t colon_of(Span s) noexcept nogil:
+    """Bytes before the first colon; all where there is none."""
+    return <uint32_t>find_colon(s.p, s.n, s.n)
 
 
 cdef inline bint is_text(Span s) noexcept nogil:

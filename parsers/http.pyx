@@ -13,8 +13,8 @@ what follows an Upgrade.
 """
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, equals, equals_nocase, head_line, left, line, part, peek,
-                          span, take, take_rest, trimmed, until, within)
+from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, colon_of, equals, equals_nocase, go_back, head_line, left,
+                          line, part, peek, since, span, take, take_rest, trimmed, until, within)
 from cext.parser cimport (ALL, ANYBODY, HTTP_HEADERS, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict,
                           confirm, emit_draft, find_protocol, hand_over, policy, skip, weird)
 from cext.record cimport (Draft, Drafts, Record, fold, free_draft, get_text, is_set, keep_text, lend_item,
@@ -22,15 +22,15 @@ from cext.record cimport (Draft, Drafts, Record, fold, free_draft, get_text, is_
 from cext.types cimport Flag
 from parsers.shared.http_body cimport (GZIP, Body, begin_body, expect, free_body, miss_body, pass_body, set_coding,
                                        take_body, tell_body, to_skip, wanted)
-from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, LAST_OF_FRAMING, NO_MEANING,
-                                          TRANSFER_ENCODING_HEADER, UPGRADE_HEADER, WEBSOCKET_EXTENSIONS_HEADER,
-                                          WEBSOCKET_PROTOCOL_HEADER, Header, Meaning, find_header)
-from parsers.shared.http_lines cimport (bare, before_cr, before_of, is_answer, is_request, is_token, read_number,
+from parsers.shared.http_headers cimport (CONTENT_ENCODING_HEADER, CONTENT_LENGTH_HEADER, FIRST_OF_FRAMING,
+                                          FIRST_OF_UPGRADE, LAST_OF_FRAMING, LAST_OF_UPGRADE, LISTED_HEADER,
+                                          TRANSFER_ENCODING_HEADER, UPGRADE_HEADER, Header, Meaning, find_header)
+from parsers.shared.http_lines cimport (bare, before_cr, is_answer, is_request, is_token, read_number,
                                         take_version, trimmed_end, unfolded)
 from parsers.shared.http_record cimport (CLIENT_HEADER_NAMES, DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, INFO_MSG,
                                          METHOD, REQUEST_BODY_LEN, RESPONSE_BODY_LEN, SERVER_HEADER_NAMES, STATUS_CODE,
-                                         STATUS_MSG, TRANS_DEPTH, URI, USER_AGENT, VERSION, answer_header, keep_uri,
-                                         request_header)
+                                         STATUS_MSG, TRANS_DEPTH, URI, USER_AGENT, VERSION, keep_uri, keep_value,
+                                         list_header)
 from parsers.shared.upgrades cimport log_websocket, new_upgrade, websocket_header
 
 from cext.parser import register
@@ -120,12 +120,16 @@ cdef class HttpParser(Parser):
     cdef bint read_head(self, Conn* conn, bint is_orig, bint asks, Cursor* c) noexcept nogil:
         """Header lines, up to the empty one that ends the head.  False when a line is not whole yet."""
         cdef Message* m = &self.message[asks]
-        cdef Cursor before
+        cdef Draft* d
+        cdef int names = CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES
+        cdef bint usual
+        cdef const Header* known
         cdef Line said
         if not asks and not self.open_first():     # it may be another's: too many waited, and the first was written
             return True
+        d = self.asking if asks else self.queue.first
+        usual = d != NULL and not policy(conn) & HTTP_HEADERS
         while m.state == HEADERS and not m.cut_line:
-            before = c[0]
             said = head_line(c)
             if c.short and not self.cut_short(m, c, &said.text):
                 return False
@@ -136,13 +140,19 @@ cdef class HttpParser(Parser):
                 continue           # it goes on with one that was too long
             m.cut_header = self.folded = False
             if not m.cut_line and (left(c) == 0 or is_blank(peek(c, 0))) and (
-                    not self.whole_header(c, &said.text, before)):
-                if left(&before) < LONGEST_LINE:
-                    c[0] = before  # whether the next line goes on with this one cannot be told yet
+                    not self.whole_header(c, &said)):
+                if since(said.text, c).n + left(c) < LONGEST_LINE:
+                    go_back(c, said.text)          # whether the next line goes on with it cannot be told yet
                     return False
                 m.cut_line = left(c) > 0   # it is too long to wait for: what goes on with it is passed over
             m.cut_header = m.cut_line
-            self.header(conn, asks, &said)
+            known = find_header(part(said.text, 0, said.colon))
+            if usual and known.capital.n and said.colon < said.text.n and not (said.bare_cr or self.folded):
+                lend_item(d, names, known.capital)
+                if known.meaning != LISTED_HEADER:
+                    self.value(conn, asks, d, known, trimmed(behind(said.text, said.colon + 1)))
+            else:
+                self.header(conn, asks, d, known, &said)
         return True
 
     cdef bint cut_short(self, Message* m, Cursor* c, Span* said) noexcept nogil:
@@ -172,7 +182,7 @@ cdef class HttpParser(Parser):
             self.end_message(conn, asks)
         return True
 
-    cdef bint whole_header(self, Cursor* c, Span* said, Cursor before) noexcept nogil:
+    cdef bint whole_header(self, Cursor* c, Line* said) noexcept nogil:
         """Takes the lines that go on with this one: they begin with a space.  False when that cannot be told yet."""
         cdef Cursor ahead
         while left(c):
@@ -183,7 +193,8 @@ cdef class HttpParser(Parser):
             if ahead.short:
                 return False
             c[0] = ahead
-            said[0] = trimmed_end(before_of(before, c))
+            said.text = trimmed_end(since(said.text, c))
+            said.colon = colon_of(said.text)       # it may stand in a line that goes on with this one
             self.folded = True
         return False
 
@@ -299,25 +310,11 @@ cdef class HttpParser(Parser):
 
     # ---- head ------------------------------------------------------------------------------------------------------
 
-    cdef void header(self, Conn* conn, bint asks, const Line* said) noexcept nogil:
+    cdef void header(self, Conn* conn, bint asks, Draft* d, const Header* known, const Line* said) noexcept nogil:
         """One header, with the lines that it was folded into (obsolete since RFC 7230)."""
         cdef Span name = part(said.text, 0, said.colon), value
-        cdef Cursor c
-        cdef Message* m = &self.message[asks]
-        cdef Draft* d = self.asking if asks else self.queue.first
-        cdef const Header* known
-        if self.folded:            # the colon may stand in a line that goes on with this one
-            c = within(said.text)
-            name = until(&c, c':')
-            if c.short:
-                return
         if name.n == 0 or name.n == said.text.n:
             return                 # no name, or no colon
-        known = find_header(name)
-        if known.capital.n and known.meaning == NO_MEANING and d != NULL and not (
-                self.folded or said.bare_cr or policy(conn) & HTTP_HEADERS):
-            lend_item(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, known.capital)
-            return                 # most headers are only listed
         value = trimmed(behind(said.text, name.n + 1))
         if self.folded:
             value = unfolded(conn, d, value)
@@ -329,19 +326,28 @@ cdef class HttpParser(Parser):
             if name.n == 0:
                 return
             known = find_header(name)
-        if NO_MEANING < known.meaning <= LAST_OF_FRAMING:
-            self.framing_header(conn, m, known.meaning, value)
-        if d == NULL:
+        if d != NULL:
+            list_header(d, asks, policy(conn), known, name, value)
+        self.value(conn, asks, d, known, value)
+
+    cdef void value(self, Conn* conn, bint asks, Draft* d, const Header* known, Span value) noexcept nogil:
+        """What a header says."""
+        if FIRST_OF_FRAMING <= known.meaning <= LAST_OF_FRAMING:
+            self.framing_header(conn, &self.message[asks], known.meaning, value)
+        elif d == NULL:
             return
-        if known.meaning == WEBSOCKET_PROTOCOL_HEADER or known.meaning == WEBSOCKET_EXTENSIONS_HEADER:
-            websocket_header(&self.upgrade, asks, known.meaning, value)
-        if asks:
-            request_header(d, policy(conn), known, name, value)
+        elif FIRST_OF_UPGRADE <= known.meaning <= LAST_OF_UPGRADE:
+            self.upgrade_header(asks, known.meaning, value)
         else:
-            answer_header(d, policy(conn), known, name, value)
-            if known.meaning == UPGRADE_HEADER:
-                self.websocket = equals_nocase(value, b"websocket", 9)
-                self.h2c = equals_nocase(value, b"h2c", 3)
+            keep_value(d, asks, known, value)
+
+    cdef void upgrade_header(self, bint asks, Meaning meaning, Span value) noexcept nogil:
+        """What the flow is to be from here on, and how."""
+        if meaning != UPGRADE_HEADER:
+            websocket_header(&self.upgrade, asks, meaning, value)
+        elif not asks:
+            self.websocket = equals_nocase(value, b"websocket", 9)
+            self.h2c = equals_nocase(value, b"h2c", 3)
 
     cdef void framing_header(self, Conn* conn, Message* m, Meaning meaning, Span value) noexcept nogil:
         """What says where the body ends, or how it is packed; shapes that two readers could understand differently

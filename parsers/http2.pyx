@@ -26,7 +26,7 @@ from parsers.shared.http_lines cimport read_number
 from parsers.shared.http_record cimport (DURATION, FIRST_BYTE, HOST, HTTP, INFO_CODE, METHOD,
                                          REQUEST_BODY_LEN, REQUEST_CONTENT_TYPE, RESPONSE_BODY_LEN,
                                          STATUS_CODE, STREAM_ID, TRANS_DEPTH, URI, VERSION,
-                                         answer_header, keep_uri, request_header, split_grpc)
+                                         keep_uri, keep_value, list_header, split_grpc)
 
 from cext.parser import register
 from parsers.shared.http_record import HTTP_SCHEMA
@@ -312,10 +312,8 @@ cdef class Http2Parser(Parser):
         cdef const Header* known = find_header(name)
         cdef Body* body = &(<Body*>d.extra)[asks]
         cdef uint64_t length
-        if asks:
-            request_header(d, policy(conn), known, name, value)
-        else:
-            answer_header(d, policy(conn), known, name, value)
+        list_header(d, asks, policy(conn), known, name, value)
+        keep_value(d, asks, known, value)
         if body.seen:
             return                 # a trailer
         if known.meaning == CONTENT_ENCODING_HEADER:

@@ -1,15 +1,15 @@
-"""A table of the header names in use, found by their length and three of their letters.
+"""A table of the header names in use, found by their length and the letters at their ends.
 
 Trick "known name": a header is listed by a word of our own, neither turned to capitals nor copied.  One look also
 replaces a chain of comparisons for what it means.
 """
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport byte_at, equals_nocase
+from cext.cursor cimport byte_at, equals_nocase, load4, load8, same_letters
 from cext.types cimport span
 
 cdef enum:
-    SLOTS = 512                    # a power of two, about four times as many as there are names
+    SLOTS = 512                    # about four times as many as there are names; slot_of gives nine bits
 
 cdef Header table[SLOTS]           # an empty slot has no name
 cdef Header unknown                # all zero
@@ -61,29 +61,46 @@ x-timer x-ua-compatible x-xss-protection
 
 cdef const Header* find_header(Span name) noexcept nogil:
     """What is known of a name; for an unknown one a Header with neither meaning nor names."""
-    cdef uint32_t at = slot_of(name)
+    cdef uint64_t ends = ends_of(name), middle = middle_of(name)
+    cdef uint32_t at = slot_of(ends, name.n)
     while table[at].small.n:
-        if equals_nocase(name, <const char*>table[at].small.p, table[at].small.n):
+        if is_at(&table[at], name, ends, middle):
             return &table[at]
         at = (at + 1) & (SLOTS - 1)
     return &unknown
 
 
-cdef inline uint32_t slot_of(Span name) noexcept nogil:
+cdef inline bint is_at(const Header* known, Span name, uint64_t ends, uint64_t middle) noexcept nogil:
+    return known.small.n == name.n and same_letters(ends, known.ends) and same_letters(middle, known.middle) and (
+        name.n <= 16 or equals_nocase(name, <const char*>known.small.p, known.small.n))
+
+
+cdef inline uint64_t ends_of(Span name) noexcept nogil:
+    """Its first four letters and its last four, which may be the same ones; of a short one each."""
+    if name.n >= 4:
+        return load4(name.p) | load4(name.p + name.n - 4) << 32
+    return byte_at(name, 0) | <uint32_t>byte_at(name, 1) << 8 | <uint32_t>byte_at(name, 2) << 16
+
+
+cdef inline uint64_t middle_of(Span name) noexcept nogil:
+    """The eight in the middle, which are all that is not at the ends of one of at most sixteen."""
+    return load8(name.p + (name.n >> 1) - 4) if name.n >= 8 else 0
+
+
+cdef inline uint32_t slot_of(uint64_t ends, uint32_t n) noexcept nogil:
     """The first slot to look into, whatever the case of the letters."""
-    cdef uint32_t last = byte_at(name, name.n - 1) | 0x20
-    cdef uint32_t middle = byte_at(name, name.n >> 1) | 0x20
-    return (name.n * 37 ^ (byte_at(name, 0) | 0x20) * 5 ^ last * 11 ^ middle * 67) & (SLOTS - 1)
+    return <uint32_t>(((ends | 0x2020202020202020u) + n) * 0x9e3779b97f4a7c15u >> 55)
 
 
 cdef add(str name, Meaning meaning):
     cdef bytes small = name.encode(), capital = name.upper().encode()
     cdef Span key = span(<const uint8_t*>(<const char*>small), <uint32_t>len(small))
-    cdef uint32_t at = slot_of(key)
+    cdef uint32_t at = slot_of(ends_of(key), key.n)
     while table[at].small.n:
         at = (at + 1) & (SLOTS - 1)
     alive.extend((small, capital))
     table[at].meaning, table[at].small = meaning, key
+    table[at].ends, table[at].middle = ends_of(key), middle_of(key)
     table[at].capital = span(<const uint8_t*>(<const char*>capital), key.n)
 
 
@@ -94,4 +111,4 @@ for name in PROXY.split():
 for name in SECRETS.split():
     add(name, SECRET_HEADER)
 for name in OTHERS.split():
-    add(name, NO_MEANING)
+    add(name, LISTED_HEADER)

@@ -19,6 +19,5 @@ cdef uint32_t hex_value(uint8_t byte) noexcept nogil
 cdef uint32_t base64_value(uint8_t byte) noexcept nogil
 cdef Span before_cr(Conn* conn, Span value) noexcept nogil
 cdef Span bare(Span name) noexcept nogil
-cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil
 cdef Span trimmed_end(Span s) noexcept nogil
 cdef Span unfolded(Conn* conn, Draft* d, Span value) noexcept nogil

@@ -137,12 +137,6 @@ cdef Span bare(Span name) noexcept nogil:
     return behind(name, first)
 
 
-cdef Span before_of(Cursor begin, const Cursor* c) noexcept nogil:
-    """What stands between two cursors of the same bytes."""
-    cdef uint32_t n = left(&begin) - left(c)
-    return part(take_rest(&begin), 0, n)
-
-
 cdef Span trimmed_end(Span s) noexcept nogil:
     while s.n and byte_at(s, s.n - 1) in (10, 13):
         s.n -= 1

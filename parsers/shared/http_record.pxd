@@ -15,6 +15,6 @@ cdef int STREAM_ID, GRPC_SERVICE, GRPC_METHOD, GRPC_STATUS, GRPC_MESSAGE
 
 
 cdef void keep_uri(Draft* d, Span said) noexcept nogil
-cdef void request_header(Draft* d, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil
+cdef void list_header(Draft* d, bint asks, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil
+cdef void keep_value(Draft* d, bint asks, const Header* known, Span value) noexcept nogil
 cdef void split_grpc(Draft* d, Span path) noexcept nogil
-cdef void answer_header(Draft* d, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil

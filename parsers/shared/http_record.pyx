@@ -8,8 +8,8 @@ from cext.record cimport (Draft, Schema, keep_bytes, keep_item, keep_more, keep_
                           put_text)
 from cext.text cimport whole_text
 from parsers.shared.http_headers cimport (AUTHORIZATION_HEADER, CONTENT_TYPE_HEADER, COOKIE_HEADER,
-                                          GRPC_MESSAGE_HEADER, GRPC_STATUS_HEADER, HOST_HEADER, ORIGIN_HEADER,
-                                          PROXY_HEADER, REFERER_HEADER, SECRET_HEADER, SET_COOKIE_HEADER,
+                                          GRPC_MESSAGE_HEADER, GRPC_STATUS_HEADER, HOST_HEADER, MOST_MEANINGS,
+                                          ORIGIN_HEADER, PROXY_HEADER, REFERER_HEADER, SECRET_HEADER, SET_COOKIE_HEADER,
                                           USER_AGENT_HEADER)
 from parsers.shared.http_lines cimport base64_value, hex_value, read_number
 
@@ -80,10 +80,25 @@ cdef int SET_COOKIE = HTTP.text("set_cookie", "Set-Cookie headers of the answer.
 HTTP_SCHEMA = HTTP
 
 cdef enum:
+    NO_FIELD = -1
     LONGEST_PROXIED = 1024
     LONGEST_NAME = 64              # of a header, in the lists of names
     LONGEST_BASIC = 4096
     LONGEST_HEADER = 4096          # in the lists of headers
+
+
+cdef int text_fields[2][MOST_MEANINGS]     # by "of a request?" and what a header means: the field that its value is
+
+REQUEST_FIELDS = {
+    AUTHORIZATION_HEADER: AUTHORIZATION, CONTENT_TYPE_HEADER: REQUEST_CONTENT_TYPE, COOKIE_HEADER: COOKIE,
+    HOST_HEADER: HOST, ORIGIN_HEADER: ORIGIN, REFERER_HEADER: REFERRER, USER_AGENT_HEADER: USER_AGENT,
+}
+ANSWER_FIELDS = {CONTENT_TYPE_HEADER: RESPONSE_CONTENT_TYPE, GRPC_MESSAGE_HEADER: GRPC_MESSAGE}
+
+cdef int meaning
+for meaning in range(<int>MOST_MEANINGS):
+    text_fields[True][meaning] = REQUEST_FIELDS.get(meaning, NO_FIELD)
+    text_fields[False][meaning] = ANSWER_FIELDS.get(meaning, NO_FIELD)
 
 
 cdef void keep_uri(Draft* d, Span said) noexcept nogil:
@@ -114,29 +129,29 @@ cdef void keep_uri(Draft* d, Span said) noexcept nogil:
         keep_text(d, ORIGINAL_URI, said)
 
 
-cdef void request_header(Draft* d, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil:
-    """Keeps a header's name, and its value if that is a field; ``known`` is what find_header says of the name, and
+cdef void list_header(Draft* d, bint asks, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil:
+    """Adds a header of the request or answer to the lists of them; ``known`` is what find_header says of the name, and
     ``wishes`` are the operator's (policy)."""
-    keep_name(d, CLIENT_HEADER_NAMES, known, name)
+    keep_name(d, CLIENT_HEADER_NAMES if asks else SERVER_HEADER_NAMES, known, name)
     if wishes & HTTP_HEADERS:
-        keep_header(d, REQUEST_HEADERS, wishes, known, name, value)
-    if known.meaning == HOST_HEADER:
-        keep_text(d, HOST, value)
-    elif known.meaning == USER_AGENT_HEADER:
-        keep_text(d, USER_AGENT, value)
-    elif known.meaning == REFERER_HEADER:
-        keep_text(d, REFERRER, value)
-    elif known.meaning == ORIGIN_HEADER:
-        keep_text(d, ORIGIN, value)
-    elif known.meaning == COOKIE_HEADER:
-        keep_text(d, COOKIE, value)
-    elif known.meaning == AUTHORIZATION_HEADER:
-        keep_text(d, AUTHORIZATION, value)
-        keep_basic(d, value)
-    elif known.meaning == CONTENT_TYPE_HEADER:
-        keep_text(d, REQUEST_CONTENT_TYPE, value)
-    elif known.meaning == PROXY_HEADER:
-        keep_proxied(d, known.capital, value)
+        keep_header(d, REQUEST_HEADERS if asks else RESPONSE_HEADERS, wishes, known, name, value)
+
+
+cdef void keep_value(Draft* d, bint asks, const Header* known, Span value) noexcept nogil:
+    """Keeps a header's value, if that is a field."""
+    cdef int field = text_fields[asks][<int>known.meaning]
+    cdef uint64_t code
+    if field != NO_FIELD:
+        keep_text(d, field, value)
+        if known.meaning == AUTHORIZATION_HEADER:
+            keep_basic(d, value)
+    elif asks:
+        if known.meaning == PROXY_HEADER:
+            keep_proxied(d, known.capital, value)
+    elif known.meaning == SET_COOKIE_HEADER:
+        keep_more(d, SET_COOKIE, value, b"; ")
+    elif known.meaning == GRPC_STATUS_HEADER and read_number(value, 10, &code):
+        put_number(d.record, GRPC_STATUS, code)
 
 
 cdef void split_grpc(Draft* d, Span path) noexcept nogil:
@@ -147,22 +162,6 @@ cdef void split_grpc(Draft* d, Span path) noexcept nogil:
     if at > 1:
         keep_text(d, GRPC_SERVICE, part(path, 1, at - 2))
         keep_text(d, GRPC_METHOD, behind(path, at))
-
-
-cdef void answer_header(Draft* d, uint32_t wishes, const Header* known, Span name, Span value) noexcept nogil:
-    """The same of the answer."""
-    cdef uint64_t code
-    keep_name(d, SERVER_HEADER_NAMES, known, name)
-    if wishes & HTTP_HEADERS:
-        keep_header(d, RESPONSE_HEADERS, wishes, known, name, value)
-    if known.meaning == CONTENT_TYPE_HEADER:
-        keep_text(d, RESPONSE_CONTENT_TYPE, value)
-    elif known.meaning == SET_COOKIE_HEADER:
-        keep_more(d, SET_COOKIE, value, b"; ")
-    elif known.meaning == GRPC_STATUS_HEADER and read_number(value, 10, &code):
-        put_number(d.record, GRPC_STATUS, code)
-    elif known.meaning == GRPC_MESSAGE_HEADER:
-        keep_text(d, GRPC_MESSAGE, value)
 
 
 cdef void keep_proxied(Draft* d, Span name, Span value) noexcept nogil:
