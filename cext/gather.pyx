@@ -2,6 +2,7 @@
 from libc.string cimport memcpy, memmove
 
 from cext.owned cimport disown, own_more
+from cext.types cimport span
 
 
 cdef bint gather_put(Gather* g, uint32_t at, Span s) noexcept nogil:
@@ -43,9 +44,7 @@ cdef bint gather_put(Gather* g, uint32_t at, Span s) noexcept nogil:
 
 cdef Span gathered(const Gather* g) noexcept nogil:
     """What is there without a hole, from the beginning on."""
-    cdef Span s
-    s.p, s.n = g.p, g.ranges[0].end if g.count and g.ranges[0].start == 0 else 0
-    return s
+    return span(g.p, g.ranges[0].end if g.count and g.ranges[0].start == 0 else 0)
 
 
 cdef void gather_free(Gather* g) noexcept nogil:
