@@ -16,6 +16,8 @@ cdef enum:
     DRAFT_MOST = 262144            # … and the most that it gets
     DRAFT_INLINE = 1000            # bytes a draft keeps before it asks for more memory
     FIRST_ITEMS = 8                # room of a vector when it begins; it doubles
+    JSON_FRAME = 128               # bytes of a JSON line besides path and fields: time, _cut, end; WIDE to write over
+    JSON_VALUE = 64                # … of a field besides its key, its name in _cut, and text
 
 cdef enum Kind:
     TIME, INTERVAL, REAL, COUNT, INT, BOOL, TEXT, ADDR, PORT, TEXTS, COUNTS
@@ -37,6 +39,7 @@ cdef struct Layout:
     uint64_t secrets               # bit mask of the secret fields
     const char* json_path          # {"_path":"http","ts":
     uint32_t json_path_size
+    uint32_t json_room             # bytes of a line besides its texts, at most
     const char* msgpack_path
     uint32_t msgpack_path_size
     Field fields[MOST_FIELDS]

@@ -59,6 +59,7 @@ cdef class Schema:
         self.alive += [wide_json, msgpack_path]
         self.layout.json_path, self.layout.json_path_size = wide_json, <uint32_t>len(json_path)
         self.layout.msgpack_path, self.layout.msgpack_path_size = msgpack_path, <uint32_t>len(msgpack_path)
+        self.layout.json_room = <uint32_t>len(json_path) + JSON_FRAME
 
     @property
     def id(self):
@@ -80,6 +81,7 @@ cdef class Schema:
         field.json_key, field.json_key_size = wide_json, <uint32_t>len(json_key)
         field.msgpack_key, field.msgpack_key_size = wide_msgpack, <uint32_t>len(msgpack_key)
         self.layout.secrets |= <uint64_t>secret << slot
+        self.layout.json_room += 2 * field.json_key_size + JSON_VALUE
         self.layout.count += 1
         self.fields.append(FieldDoc(name, KINDS[kind], doc, max, secret, source))
         return slot

@@ -13,8 +13,8 @@ what follows an Upgrade.
 """
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, colon_of, equals, equals_nocase, go_back, head_line, left,
-                          line, part, peek, since, span, take, take_rest, trimmed, until, within)
+from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, colon_of, equals, equals_nocase, go_back, head_line,
+                          left, line, part, peek, since, span, take, take_rest, trimmed, until, within)
 from cext.parser cimport (ALL, ANYBODY, HTTP_HEADERS, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict,
                           confirm, emit_draft, find_protocol, hand_over, policy, skip, weird)
 from cext.record cimport (Draft, Drafts, Record, fold, free_draft, get_text, is_set, keep_text, lend_item,

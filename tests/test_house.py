@@ -17,6 +17,7 @@ ROOMS = {
     "types": "wire",
     "wire": "",
     "buffer": "",
+    "words": "buffer types",
     "text": "types",
     "cursor": "types wire",
     "packet": "types",
@@ -38,7 +39,7 @@ ROOMS = {
     "record": "buffer pool text types wire",
     "owned": "buffer",
     "gather": "owned types",
-    "to_json": "buffer record text types wire",
+    "to_json": "buffer record text types wire words",
     "to_msgpack": "buffer record text types wire",
     "parser": "buffer cursor flow pool record types",
     "recognise": "cursor flow packet parser wire",
@@ -55,7 +56,7 @@ ROOMS = {
     "worker": "*",
     "explain": "*",
 }
-FOR_PARSERS = {"buffer", "cursor", "gather", "owned", "parser", "record", "text", "types"}
+FOR_PARSERS = {"buffer", "cursor", "gather", "owned", "parser", "record", "text", "types", "words"}
 LONGEST_FILE, LONGEST_FUNCTION = 800, 60
 
 

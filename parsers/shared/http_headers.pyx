@@ -7,6 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cext.cursor cimport byte_at, equals_nocase, load4, load8, same_letters
 from cext.types cimport span
+from cext.words cimport add_word
 
 cdef enum:
     SLOTS = 512                    # about four times as many as there are names; slot_of gives nine bits
@@ -93,15 +94,15 @@ cdef inline uint32_t slot_of(uint64_t ends, uint32_t n) noexcept nogil:
 
 
 cdef add(str name, Meaning meaning):
-    cdef bytes small = name.encode(), capital = name.upper().encode()
+    cdef bytes small = name.encode()
     cdef Span key = span(<const uint8_t*>(<const char*>small), <uint32_t>len(small))
     cdef uint32_t at = slot_of(ends_of(key), key.n)
     while table[at].small.n:
         at = (at + 1) & (SLOTS - 1)
-    alive.extend((small, capital))
+    alive.append(small)
     table[at].meaning, table[at].small = meaning, key
     table[at].ends, table[at].middle = ends_of(key), middle_of(key)
-    table[at].capital = span(<const uint8_t*>(<const char*>capital), key.n)
+    table[at].capital = add_word(name.upper())
 
 
 for name, meaning in MEANINGS.items():
