@@ -101,6 +101,19 @@ def test_long_texts_are_cut_and_named() -> None:
     assert "_cut" not in agent(b"a" * 1024).one("http")
 
 
+@pytest.mark.parametrize("byte", [b"a", b'"', b"\x01", b"\xff"])
+def test_a_line_is_whole_wherever_its_buffer_has_to_grow(byte: bytes) -> None:
+    for n in range(1, 1300, 9):
+        extra = b"".join(b"\r\nX-%s%d: 1" % (byte * (n % 40), i) for i in range(n % 50))
+        record = agent(byte * n + b"\r\nAccept: */*" + extra).one("http")
+        assert undo(record["user_agent"]) == byte * min(n, 1024)
+        names = [undo(name) for name in record["client_header_names"]]
+        assert names == [b"USER-AGENT", b"ACCEPT"] + [
+            (b"X-%s%d" % ((byte * (n % 40)).upper(), i))[:64] for i in range(n % 50)
+        ]
+        assert record.get("_cut") == (["user_agent"] if n > 1024 else None)
+
+
 @given(number=st.integers(0, 2**128 - 1) | st.integers(0, 2**16).map(lambda n: n << 96 | n) | st.just(0) | st.just(1))
 def test_addresses_are_written_as_rfc_5952_says(number: int) -> None:
     address = ipaddress.IPv6Address(number)

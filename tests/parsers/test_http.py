@@ -139,6 +139,21 @@ def test_header_names_are_of_any_case_and_values_trimmed() -> None:
     assert ask(b"GET / HTTP/1.1\r\nhOsT: \t a.test \t\r\n\r\n")["host"] == "a.test"
 
 
+@pytest.mark.parametrize(
+    "known", [b"te", b"p3p", b"date", b"server", b"connection", b"http2-settings", b"x-amz-request-id"]
+)
+def test_a_name_is_known_by_all_of_its_letters(known: bytes) -> None:
+    names = [known + b"s", known[:-1], known]
+    for i in range(len(known)):
+        for bit in (1, 16, 32, 64):  # of bit 32 only letters do not care
+            other = known[:i] + bytes([known[i] ^ bit]) + known[i + 1 :]
+            if not set(other) & set(b":\r\n\t ") and min(other[0], other[-1]) > 32:
+                names.append(other)
+    for some in (names[:60], names[60:]):
+        record = ask(b"GET / HTTP/1.1\r\n" + b"".join(b"%s: 1\r\n" % name for name in some) + b"\r\n")
+        assert record.get("client_header_names", []) == [name.upper().decode() for name in some]
+
+
 def test_a_line_that_is_too_long_is_cut_and_the_next_is_found() -> None:
     record = ask(b"GET / HTTP/1.1\r\nX-Long: " + b"y" * 40000 + b"\r\nHost: after.test\r\n\r\n")
     assert record["host"] == "after.test"
