@@ -5,7 +5,6 @@ Here ends what a frame costs whose packet another process takes.
 
 from cext.layers cimport FILTERED, OUTSIDE_TIME
 from cext.types cimport NEVER, SECOND
-from cext.wire cimport prefetch
 
 cdef enum:
     FAR_AHEAD = 60                 # seconds; a jump of more needs a second packet that agrees
@@ -24,9 +23,6 @@ cdef class Intake:
         self.decap.end_batch()
         n = source.fill(self.frames, BATCH, limit)
         self.opened = 0
-        for i in range(n):
-            prefetch(self.frames[i].p + 48)
-            prefetch(self.frames[i].p + 112)
         for i in range(n):
             self.opened += self.admit(&self.frames[i], &self.batch[self.opened])
         return n

@@ -2,7 +2,10 @@
 
 pcap in both byte orders and both resolutions; pcapng with several sections and interfaces, if_tsresol and if_tsoffset,
 enhanced, simple and the old packet blocks; other blocks are passed over (draft-ietf-opsawg-pcap,
-draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk.
+draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk, or mapped window by window.
+
+Trick "windows": of a file 4 MB are mapped at a time.  What nobody looks at, such as most of a download, is not even
+copied; and no more memory is held than that.
 """
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -10,6 +13,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
 from cext.buffer cimport reserve
+from cext.source cimport fetch_frame
 from cext.types cimport SECOND
 from cext.wire cimport be16, be32, be64, le16, le32
 
@@ -17,6 +21,7 @@ cdef enum:
     MOST_INTERFACES = 4096
     LONGEST_FRAME = 1 << 20        # four times libpcap's own limit; more is a damaged length
     LONGEST_BLOCK = 1 << 24
+    WINDOW = 1 << 22               # bytes of a file that are mapped at a time, besides those that wait
     MAGIC_MICRO = 0xa1b2c3d4
     MAGIC_NANO = 0xa1b23c4d
     MAGIC_SECTION = 0x0a0d0d0a
@@ -46,6 +51,7 @@ cdef class Capture(FrameSource):
     def __dealloc__(self):
         free(self.interfaces)
         free(self.own.p)
+        self.leave_window()
 
     def room(self, size_t n):
         """A view of ``n`` bytes to write to, behind those that are not read yet; then say ``fed``.  Frames given out
@@ -99,9 +105,52 @@ cdef class Capture(FrameSource):
         cdef size_t left = self.size - self.at
         if left:
             memmove(to, self.base + self.at, left)
+        self.leave_window()
         self.base, self.size = to, left
         self.dropped += self.at
         self.at = 0
+
+    def map(self, int fd, uint64_t file_size):
+        """The next window of a plain file that has so many bytes now, all that is not read yet included; frames given
+        out before are void from here on.  How many bytes of it are new: 0 at the end, -1 where it cannot be mapped."""
+        cdef size_t left = self.size - self.at, n
+        cdef uint64_t start = self.dropped + self.at, begin = start - start % page_bytes()
+        cdef Window* w
+        if start + left >= file_size:
+            return 0
+        n = min(WINDOW + left, file_size - begin)
+        w = map_window(fd, begin, n)
+        if w == NULL:
+            return -1
+        self.leave_window()
+        self.window = w
+        self.base, self.size, self.at, self.dropped = w.p + (start - begin), n - (start - begin), 0, start
+        if self.state == HUNGRY:
+            self.state = READING
+        return self.size - left
+
+    cdef void leave_window(self) noexcept nogil:
+        if self.window != NULL:
+            unmap_window(self.window)
+        self.window = NULL
+
+    cdef bint is_cut(self) noexcept nogil:
+        """The file was cut off under the window."""
+        if self.window == NULL or not self.window.cut:
+            return False
+        self.holding = False
+        self.state = CUT_OFF
+        return True
+
+    @property
+    def is_lent(self):
+        """Memory was lent for the next bytes."""
+        return self.lent != NULL
+
+    @property
+    def next_byte(self):
+        """How many bytes come before those that are not here yet."""
+        return self.dropped + self.size
 
     def feed(self, chunk):
         """Adds bytes behind those that are not read yet."""
@@ -149,7 +198,25 @@ cdef class Capture(FrameSource):
             frames[n] = self.held
             self.holding = False
             n += 1
+        self.ahead = self.base + self.at if not self.big else NULL
+        if self.is_cut():          # some of them may be zeros
+            self.frames -= n
+            return 0
         return n
+
+    cdef void look_ahead(self) noexcept nogil:
+        """Trick "scout": the next batch is walked through while this one is worked on, for each frame tells only where
+        the next is, and where a file is mapped each would have to be waited for."""
+        cdef size_t left, step
+        if self.ahead == NULL:
+            return
+        left = self.base + self.size - self.ahead
+        step = 0 if left < 16 else 16 + <size_t>le32(self.ahead + 8) if self.format == PCAP else le32(self.ahead + 4)
+        if step < 12 or step > left:
+            self.ahead = NULL
+            return
+        self.ahead += step
+        fetch_frame(self.ahead, step)
 
     cdef int fill_usual(self, Frame* frames, int room, Time limit) noexcept nogil:
         """What ``pcap_frame`` finds, of a capture as most are written, as long as the state stays as it is."""
@@ -181,6 +248,7 @@ cdef class Capture(FrameSource):
             found = self.pcap_frame(frame)
         else:
             found = self.pcapng_frame(frame)
+        found = found and not self.is_cut()
         self.frames += found
         return found
 

@@ -52,6 +52,8 @@ cdef class Ring(FrameSource):
     cdef uint32_t link
     cdef tpacket3_hdr* next
     cdef uint32_t left             # frames of the block in hand that were not given yet
+    cdef tpacket3_hdr* ahead       # what look_ahead has come to …
+    cdef uint32_t ahead_left       # … and how many it has before it, with itself
 
     cdef tpacket_block_desc* block_at(self, uint64_t number) noexcept nogil
     cdef bint open_block(self) noexcept nogil

@@ -8,6 +8,7 @@ from libc.string cimport memmove
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from cext.shared cimport load32, store32
+from cext.source cimport fetch_frame
 from cext.types cimport SECOND
 from cext.wire cimport prefetch
 
@@ -56,17 +57,28 @@ cdef class Ring(FrameSource):
         """Trick "the whole batch ahead": what another processor has written is fetched at once, for each header tells
         only where the next is, and would have to be waited for."""
         cdef int n = 0, i
-        cdef const uint8_t* ahead
-        if self.left == 0 and not self.open_block():
-            return 0
-        ahead = <const uint8_t*>self.next
-        for i in range(AHEAD):
-            prefetch(ahead + i * LINE)
+        cdef const uint8_t* begin
+        if self.left == 0:
+            if not self.open_block():
+                return 0
+            begin = <const uint8_t*>self.next
+            for i in range(AHEAD):
+                prefetch(begin + i * LINE)
         while n < room and self.left:
             self.take(&frames[n])
             n += 1
         self.boundary = self.left == 0
+        self.ahead, self.ahead_left = self.next, self.left
         return n
+
+    cdef void look_ahead(self) noexcept nogil:
+        cdef uint32_t step
+        if self.ahead_left == 0:
+            return
+        step = self.ahead.tp_next_offset
+        self.ahead_left -= 1
+        self.ahead = <tpacket3_hdr*>(<uint8_t*>self.ahead + step)
+        fetch_frame(<uint8_t*>self.ahead, step)
 
     cdef bint open_block(self) noexcept nogil:
         """Takes the next block, if the kernel has handed it over."""

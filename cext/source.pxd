@@ -1,9 +1,10 @@
 """Where frames come from: a capture, a ring, a socket."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from cext.ledger cimport Ledger
 from cext.packet cimport Frame
 from cext.types cimport Time
+from cext.wire cimport prefetch
 
 
 cdef enum:
@@ -17,6 +18,19 @@ cdef extern from "poll.h" nogil:
         short events
         short revents
     int poll(pollfd* some, unsigned long n, int milliseconds)
+
+
+cdef inline void fetch_frame(const uint8_t* p, size_t step) noexcept nogil:
+    """Fetches what is looked at of the next frame, and of those behind it if they lie as far apart as it and the one
+    before, as those of a download do."""
+    prefetch(p)
+    prefetch(p + 64)
+    prefetch(p + 128)
+    prefetch(p + 192)
+    prefetch(p + 256)
+    prefetch(p + 320)
+    prefetch(p + 3 * step)
+    prefetch(p + 3 * step + 64)
 
 
 cdef class FrameSource:
@@ -34,5 +48,6 @@ cdef class FrameSource:
     cdef poll_also(self, int fd)
     cdef bint await_frames(self, Time until) noexcept nogil
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil
+    cdef void look_ahead(self) noexcept nogil
     cdef void give_back(self) noexcept nogil
     cdef int filled(self) noexcept nogil

@@ -1,9 +1,10 @@
 """The contract of what gives frames.
 
 ``fill`` gives up to ``room`` of them, none later than ``limit``; 0: none is here now.  They live until the next
-``fill``, or until their block is given back.  A source that lends blocks says ``boundary`` behind the last frame of
-one, and has it back by ``give_back`` when all that came of it is booked.  ``filled`` says how much of what it can keep
-waits to be read, in percent.  A live source names its descriptors by ``poll_also``, and can be waited for.
+``fill``, or until their block is given back.  ``look_ahead``, called for each packet of a batch that is worked on,
+fetches a frame of the next.  A source that lends blocks says ``boundary`` behind the last frame of one, and has it back
+by ``give_back`` when all that came of it is booked.  ``filled`` says how much of what it can keep waits to be read, in
+percent.  A live source names its descriptors by ``poll_also``, and can be waited for.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -41,6 +42,9 @@ cdef class FrameSource:
 
     cdef int fill(self, Frame* frames, int room, Time limit) noexcept nogil:
         return 0
+
+    cdef void look_ahead(self) noexcept nogil:
+        pass
 
     cdef void give_back(self) noexcept nogil:
         self.boundary = False

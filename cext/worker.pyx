@@ -107,7 +107,7 @@ cdef class Worker:
         share.begin(self.decap)
         with nogil:
             while share.next_batch():
-                self.process(share.batch, share.opened, share.now)
+                self.process(self.source, share.batch, share.opened, share.now)
 
     def change(self, *, Filter filter=None, bint omit_twins=False):
         """From now on; the arguments as those of the worker."""
@@ -196,7 +196,7 @@ cdef class Worker:
     cdef int read(self, FrameSource source, Time limit) noexcept nogil:
         """One batch of frames; how many."""
         cdef int n = self.intake.read(source, limit)
-        self.process(self.intake.batch, self.intake.opened, self.intake.now)
+        self.process(source, self.intake.batch, self.intake.opened, self.intake.now)
         if source.boundary:
             self.book(source)
             source.give_back()
@@ -258,7 +258,7 @@ cdef class Worker:
 
     # ---- packets ----------------------------------------------------------------------------------------------------
 
-    cdef void process(self, const Packet* batch, int n, Time now) noexcept nogil:
+    cdef void process(self, FrameSource source, const Packet* batch, int n, Time now) noexcept nogil:
         """A batch: time goes on to that of its last frame, and each packet goes into its flow."""
         cdef int i
         for i in range(n):
@@ -268,6 +268,7 @@ cdef class Worker:
                 self.twin_flows.prefetch_sights(&batch[i])
         self.flows.move_clock(now)
         for i in range(n):
+            source.look_ahead()
             self.take(&batch[i])
         self.expire()
 

@@ -1,6 +1,7 @@
 """Files, directories, globs and standard input → captures in the order of time.
 
-Bytes are read in chunks that fit a near cache, right to where frames are taken from; gzip, zstd and xz are unpacked.
+Plain files are mapped, window by window.  All else is read in chunks that fit a near cache, right to where frames are
+taken from; gzip, zstd and xz are unpacked.
 The content tells which is which, never the name.
 """
 import glob
@@ -144,19 +145,25 @@ class Source:
         about = os.fstat(file.fileno())
         if stat.S_ISDIR(about.st_mode):
             raise CaptureError(f"{self.name}: is a directory")
-        self.is_pipe = not stat.S_ISREG(about.st_mode)
+        self.is_pipe, self.is_plain = not stat.S_ISREG(about.st_mode), False
         if about.st_size and self.name != "-" and not self.is_pipe:
             magic = os.pread(file.fileno(), LONGEST_MAGIC, 0)
             if not any(magic.startswith(start) for start in DECOMPRESSORS):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                self.stream = file
+                self.stream, self.is_plain = file, True
                 return
         self.stream = unpacked(file)
 
     def refill(self) -> None:
-        """The next chunk.  A stream that breaks off gives what it had, and a warning."""
+        """The next window or chunk.  A stream that breaks off gives what it had, and a warning."""
+        if self.is_plain and not self.capture.is_lent:
+            new = self.capture.map(self.file.fileno(), os.fstat(self.file.fileno()).st_size)
+            if new == 0:
+                self.capture.end()
+            if new >= 0:
+                return
         try:
-            n = read_into(self.stream, self.capture.room(CHUNK))
+            n = self.read_chunk()
         except broken() as error:
             LOG.warning("%s: breaks off after %d bytes: %s", self.name, self.capture.offset, error)
             n = 0
@@ -164,6 +171,12 @@ class Source:
             self.capture.fed(n)
         else:
             self.capture.end()
+
+    def read_chunk(self) -> int:
+        """Reads to where frames are taken from; how much."""
+        at = self.capture.next_byte
+        room = self.capture.room(CHUNK)
+        return os.preadv(self.file.fileno(), [room], at) if self.is_plain else read_into(self.stream, room)
 
     def next_time(self) -> int | None:
         """Time of the next frame in ns; None at the end."""

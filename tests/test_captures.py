@@ -2,7 +2,10 @@
 
 import gzip
 import lzma
+import signal
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from cext.pcap import Capture
 from sensor import captures
 from sensor.errors import CaptureError
 from tests.builders import START, Timed, connection, ethernet, ip, pcap, udp
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 
 FRAMES = list(
     connection(
@@ -187,6 +190,101 @@ def test_thousands_of_rotated_files_keep_few_open(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert sum(conn["orig_pkts"] for conn in conns) == 200
+
+
+def many_frames(n: int) -> list[Timed]:
+    """Datagrams of all sizes, one flow each ten, of about 900 bytes on the average."""
+    datagrams = (udp(40000 + i // 10, 9999, b"x" * (i * 37 % 1800)) for i in range(n))
+    return [(START + i / 1e4, ethernet(ip("10.0.0.1", "10.0.0.2", 17, one))) for i, one in enumerate(datagrams)]
+
+
+@pytest.mark.parametrize("of", ["pcap", "pcap big-endian", "pcapng"])
+def test_a_file_of_many_windows_gives_what_its_bytes_give(of: str, tmp_path: Path) -> None:
+    frames = many_frames(11_000)
+    if of == "pcapng":  # with a block that is larger than a window
+        blocks = [enhanced(time, frame) for time, frame in frames]
+        data = (
+            section()
+            + interface()
+            + b"".join(blocks[:100])
+            + block(0x4000BEEF, bytes(9 << 20))
+            + b"".join(blocks[100:])
+        )
+    else:
+        data = pcap(frames, order=">" if "big" in of else "<")
+    (tmp_path / "a.cap").write_bytes(data)
+    got, want = list(sensor.replay(str(tmp_path / "a.cap"))), Run(data)
+    assert sorted(r["uid"] for r in got if r["_path"] == "conn") == sorted(r["uid"] for r in want.of("conn"))
+    assert sum(r["orig_bytes"] for r in got if r["_path"] == "conn") == sum(i * 37 % 1800 for i in range(11_000))
+
+
+@pytest.mark.parametrize("left", [0, 1000, 4096 * 300, 4096 * 300 + 17])
+def test_a_file_that_is_cut_off_while_it_is_read_is_told_as_one(left: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap(many_frames(3000)))
+    source = captures.Source(str(path))
+    run = Run(b"")
+    assert source.next_time() is not None
+    with path.open("r+b") as file:
+        file.truncate(left)
+    while source.next_time() is not None:
+        run.worker.run(source.capture)
+    assert "ends in the middle of a packet" in (source.trouble() or "")
+    assert source.capture.frames_read == run.counters()["packets"]
+    assert left // 1000 <= run.counters()["packets"] + 64 or left < 4096
+    source.close()
+
+
+def test_other_files_that_are_cut_off_are_not_ours(tmp_path: Path) -> None:
+    """Whoever maps a file of his own gets his SIGBUS."""
+    path, other = tmp_path / "a.pcap", tmp_path / "other"
+    path.write_bytes(pcap(FRAMES))
+    other.write_bytes(bytes(1 << 16))
+    program = f"""
+import mmap, os
+from sensor.captures import Source
+source = Source({str(path)!r})
+source.next_time()
+with open({str(other)!r}, "r+b") as file:
+    theirs = mmap.mmap(file.fileno(), 0)
+    os.truncate({str(other)!r}, 0)
+    theirs[5000]
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGBUS, done.stderr
+
+
+def test_a_file_that_grows_while_it_is_read_gives_all_that_came(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.pcap", pcap(many_frames(3000))
+    path.write_bytes(data[: len(data) // 3])
+    source, run = captures.Source(str(path)), Run(b"")
+    source.next_time()
+    while run.worker.run(source.capture):
+        pass
+    with path.open("ab") as file:
+        file.write(data[len(data) // 3 :])
+    while source.capture.status == "hungry":
+        source.refill()
+        while run.worker.run(source.capture):
+            pass
+    assert (source.capture.status, run.counters()["packets"]) == ("ended", 3000)
+    source.close()
+
+
+def test_who_gets_no_window_reads(tmp_path: Path) -> None:
+    """More files at a time than there are windows for."""
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap(many_frames(5000)))
+    sources = [captures.Source(str(path)) for _ in range(70)]
+    for source in sources:
+        source.next_time()
+    for source in (sources[0], sources[-1]):
+        run = Run(b"")
+        while source.next_time() is not None:
+            run.worker.run(source.capture)
+        assert (source.capture.status, run.counters()["packets"]) == ("ended", 5000)
+    for source in sources:
+        source.close()
 
 
 def test_what_is_no_capture_is_refused_and_the_others_go_on(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ ROOMS = {
     "shared": "",
     "ledger": "shared types",
     "told": "shared types wire",
-    "source": "ledger packet types",
+    "source": "ledger packet types wire",
     "pcap": "buffer packet source types wire",
     "ring": "packet shared source types wire",
     "receiver": "ledger packet source types wire",
