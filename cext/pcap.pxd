@@ -13,6 +13,7 @@ cdef extern from "mapped.h" nogil:
         bint cut
     size_t page_bytes()
     Window* map_window(int fd, uint64_t at, size_t n)
+    bint is_shortened(const Window* w)
     void unmap_window(Window* w)
 
 
@@ -66,6 +67,7 @@ cdef class Capture(FrameSource):
     cdef void move(self, uint8_t* to) noexcept nogil
     cdef void leave_window(self) noexcept nogil
     cdef bint is_cut(self) noexcept nogil
+    cdef State damaged(self) noexcept nogil
     cdef int fill_usual(self, Frame* frames, int room, Time limit) noexcept nogil
     cdef bint advance(self, Frame* frame) noexcept nogil
     cdef void read_start(self) noexcept nogil

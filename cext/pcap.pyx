@@ -4,7 +4,7 @@ pcap in both byte orders and both resolutions; pcapng with several sections and 
 enhanced, simple and the old packet blocks; other blocks are passed over (draft-ietf-opsawg-pcap,
 draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk, or mapped window by window.
 
-Trick "windows": of a file 4 MB are mapped at a time.  What nobody looks at, such as most of a download, is not even
+Trick "windows": of a file 1 MB is mapped at a time.  What nobody looks at, such as most of a download, is not even
 copied; and no more memory is held than that.
 """
 from cpython.buffer cimport PyBUF_WRITE
@@ -21,7 +21,6 @@ cdef enum:
     MOST_INTERFACES = 4096
     LONGEST_FRAME = 1 << 20        # four times libpcap's own limit; more is a damaged length
     LONGEST_BLOCK = 1 << 24
-    WINDOW = 1 << 22               # bytes of a file that are mapped at a time, besides those that wait
     MAGIC_MICRO = 0xa1b2c3d4
     MAGIC_NANO = 0xa1b23c4d
     MAGIC_SECTION = 0x0a0d0d0a
@@ -105,20 +104,25 @@ cdef class Capture(FrameSource):
         cdef size_t left = self.size - self.at
         if left:
             memmove(to, self.base + self.at, left)
+        if self.is_cut():
+            left = 0               # some of them may be zeros
         self.leave_window()
         self.base, self.size = to, left
         self.dropped += self.at
         self.at = 0
 
-    def map(self, int fd, uint64_t file_size):
-        """The next window of a plain file that has so many bytes now, all that is not read yet included; frames given
-        out before are void from here on.  How many bytes of it are new: 0 at the end, -1 where it cannot be mapped."""
+    def map(self, int fd, uint64_t file_size, size_t more):
+        """The next window of a plain file that has so many bytes now: all that is not read yet, and so many ``more``;
+        frames given out before are void from here on.  How many of them there are: 0 at the end, -1 where the file
+        cannot be mapped."""
         cdef size_t left = self.size - self.at, n
         cdef uint64_t start = self.dropped + self.at, begin = start - start % page_bytes()
         cdef Window* w
+        if start + left > file_size:
+            self.state = CUT_OFF
         if start + left >= file_size:
             return 0
-        n = min(WINDOW + left, file_size - begin)
+        n = min(start + left + more, file_size) - begin
         w = map_window(fd, begin, n)
         if w == NULL:
             return -1
@@ -141,6 +145,10 @@ cdef class Capture(FrameSource):
         self.holding = False
         self.state = CUT_OFF
         return True
+
+    cdef State damaged(self) noexcept nogil:
+        """The state where what comes next is no frame."""
+        return CUT_OFF if self.window != NULL and is_shortened(self.window) else DAMAGED
 
     @property
     def is_lent(self):
@@ -228,8 +236,8 @@ cdef class Capture(FrameSource):
         while found < room and left >= 16:
             n = le32(p + 8)
             ts = <Time>le32(p) * SECOND + le32(p + 4) * unit
-            if n > LONGEST_FRAME or left - 16 < n or ts > limit:
-                break
+            if n - 1 >= LONGEST_FRAME or left - 16 < n or ts > limit:
+                break              # so is an empty one, for a file that was cut off has zeros there
             frames[found].p, frames[found].captured, frames[found].link, frames[found].ts = p + 16, n, self.link, ts
             found += 1
             p += 16 + n
@@ -298,8 +306,8 @@ cdef class Capture(FrameSource):
             return False
         p = self.base + self.at
         n = self.u32(p + 8)
-        if n > LONGEST_FRAME:
-            self.state = DAMAGED
+        if n > LONGEST_FRAME or (n == 0 and self.damaged() == CUT_OFF):
+            self.state = self.damaged()
             return False
         if not self.wants(16 + <size_t>n):
             return False
@@ -319,7 +327,7 @@ cdef class Capture(FrameSource):
                 return False
             kind, size = self.u32(p), self.u32(p + 4)
             if size < 12 or size > LONGEST_BLOCK or size % 4:
-                self.state = DAMAGED
+                self.state = self.damaged()
                 return False
             if not self.wants(size):
                 return False
@@ -329,7 +337,7 @@ cdef class Capture(FrameSource):
             elif kind == BLOCK_SIMPLE:
                 found = self.simple(p, size, frame)
             elif kind == BLOCK_INTERFACE and not self.interface(p, size):
-                self.state = DAMAGED
+                self.state = self.damaged()
             if self.state != READING:
                 return False
             self.at += size
@@ -341,7 +349,7 @@ cdef class Capture(FrameSource):
         """A section header tells the byte order of what follows, and forgets the interfaces."""
         self.big = be32(p + 8) == MAGIC_ORDER
         if not self.big and le32(p + 8) != MAGIC_ORDER:
-            self.state = DAMAGED
+            self.state = self.damaged()
             return False
         self.interface_count = 0
         return True
@@ -373,12 +381,12 @@ cdef class Capture(FrameSource):
         cdef uint32_t number, n
         cdef uint64_t stamp
         if size < 32:
-            self.state = DAMAGED
+            self.state = self.damaged()
             return False
         number = self.u16(p + 8) if old else self.u32(p + 8)
         n = self.u32(p + 20)
         if number >= self.interface_count or n > size - 32 or n > LONGEST_FRAME:
-            self.state = DAMAGED
+            self.state = self.damaged()
             return False
         stamp = <uint64_t>self.u32(p + 12) << 32 | self.u32(p + 16)
         frame.ts = self.last = stamped(&self.interfaces[number], stamp)
@@ -389,7 +397,7 @@ cdef class Capture(FrameSource):
         """A packet of the first interface that has no time: it takes that of the packet before."""
         cdef uint32_t n
         if size < 16 or self.interface_count == 0:
-            self.state = DAMAGED
+            self.state = self.damaged()
             return False
         n = self.u32(p + 8)
         if self.interfaces[0].snap and n > self.interfaces[0].snap:
@@ -397,7 +405,7 @@ cdef class Capture(FrameSource):
         if n > size - 16:
             n = size - 16
         if n > LONGEST_FRAME:
-            self.state = DAMAGED
+            self.state = self.damaged()
             return False
         frame.ts = self.last
         frame.p, frame.captured, frame.link = p + 12, n, self.interfaces[0].link

@@ -17,7 +17,7 @@ from cext.pcap import Capture
 from sensor.errors import CaptureError
 
 LOG = logging.getLogger("cloudmri.captures")
-CHUNK = 1 << 20
+CHUNK = 1 << 20                    # the same for windows: batches end where it ends, in one process and in several
 LONGEST_MAGIC = 6
 CAPTURE_MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1",
                   b"\x0a\x0d\x0d\x0a")
@@ -157,7 +157,7 @@ class Source:
     def refill(self) -> None:
         """The next window or chunk.  A stream that breaks off gives what it had, and a warning."""
         if self.is_plain and not self.capture.is_lent:
-            new = self.capture.map(self.file.fileno(), os.fstat(self.file.fileno()).st_size)
+            new = self.capture.map(self.file.fileno(), os.fstat(self.file.fileno()).st_size, CHUNK)
             if new == 0:
                 self.capture.end()
             if new >= 0:
