@@ -162,7 +162,11 @@ class Lab:
             time.sleep(0.05)
         try:
             yield path
-            time.sleep(self.patience)
+            written = -1
+            for _ in range(20):  # on a machine that has other things to do, too, the last packets come late
+                time.sleep(self.patience)
+                if written == (written := path.stat().st_size):
+                    break
         finally:
             dump.send_signal(2)
             dump.wait()
