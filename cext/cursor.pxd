@@ -26,6 +26,7 @@ cdef struct Line:                  # of a head such as HTTP's
     Span text                      # without its LF or CR LF
     uint32_t colon                 # bytes before the first colon; all where there is none
     bint bare_cr                   # a CR that ends no line is among them
+    bint folded                    # lines that go on with it were added
 
 
 cdef inline Cursor cursor(const uint8_t* p, uint32_t n) noexcept nogil:
@@ -147,7 +148,7 @@ cdef inline Line head_line(Cursor* c) noexcept nogil:
     """The next line, and what is in it.  No LF yet: short, nothing moves, and the line is what there is of it."""
     cdef Line l
     cdef uint32_t room = left(c), n = <uint32_t>find_line(c.p, room, &l.bare_cr)
-    l.text = span(c.p, n)
+    l.text, l.folded = span(c.p, n), False
     if n == room:
         c.short = True
     else:

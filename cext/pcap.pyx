@@ -4,7 +4,7 @@ pcap in both byte orders and both resolutions; pcapng with several sections and 
 enhanced, simple and the old packet blocks; other blocks are passed over (draft-ietf-opsawg-pcap,
 draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk, or mapped window by window.
 
-Trick "windows": of a file 1 MB is mapped at a time.  What nobody looks at, such as most of a download, is not even
+Trick "windows": of a file a window is mapped at a time.  What nobody looks at, such as most of a download, is not even
 copied; and no more memory is held than that.
 """
 from cpython.buffer cimport PyBUF_WRITE
@@ -61,7 +61,7 @@ cdef class Capture(FrameSource):
         elif not self.move_home(n):
             raise MemoryError("capture buffer")
         self.lend(NULL, 0)
-        return PyMemoryView_FromMemory(<char*>self.base + left, n, PyBUF_WRITE)
+        return PyMemoryView_FromMemory(<char*>self.base + self.size, n, PyBUF_WRITE)
 
     def fed(self, size_t n):
         """So many bytes were written to the room."""
@@ -142,6 +142,7 @@ cdef class Capture(FrameSource):
         """The file was cut off under the window."""
         if self.window == NULL or not self.window.cut:
             return False
+        self.frames -= self.holding
         self.holding = False
         self.state = CUT_OFF
         return True

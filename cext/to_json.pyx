@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cext.buffer cimport copy_wide, reserve
-from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, REAL, TEXT, TEXTS, TIME, Field, Slot
+from cext.record cimport ADDR, BOOL, COUNT, COUNTS, INT, INTERVAL, PORT, REAL, TEXT, TIME, Field, Slot
 from cext.text cimport LONGEST_NUMBER, put_address, put_decimal, put_json_text, put_seconds, whole_text
 from cext.types cimport Addr, Span
 from cext.wire cimport lowest_bit
@@ -125,11 +125,10 @@ cdef uint8_t* put_vector(Buffer* out, uint8_t* end, const Layout* layout, const 
         end = room(out, end, layout, LONGEST_NUMBER if field.kind == COUNTS else 6 * <size_t>texts[at].n + 3)
         if end == NULL:
             return NULL
-        if field.kind == TEXTS and is_word(texts[at].p):
-            end = copy_wide(end, texts[at].p - 1, <size_t>texts[at].n + 3)
-            continue
         if field.kind == COUNTS:
             end = put_decimal(end, counts[at])
+        elif is_word(texts[at].p):
+            end = copy_wide(end, texts[at].p - 1, <size_t>texts[at].n + 2)
         else:
             end = put_quoted(end, texts[at].p, texts[at].n)
         end[0] = c','

@@ -12,5 +12,5 @@ cdef Span add_word(str text)
 
 
 cdef inline bint is_word(const uint8_t* p) noexcept nogil:
-    """Does a text that begins here come from add_word?  A quote stands before it then, a quote and a comma behind."""
+    """Does a text that begins here come from add_word?  It stands between quotes then, with WIDE bytes to read."""
     return <size_t>p - <size_t>words < MOST_WORDS

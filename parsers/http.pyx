@@ -74,7 +74,6 @@ cdef class HttpParser(Parser):
     cdef Flag tunnel               # it was a CONNECT that succeeded, or an upgrade
     cdef Flag no_body              # its answer has none
     cdef Flag simple               # a request had no version: an HTTP/0.9 answer is a body without a head
-    cdef Flag folded               # the header that is read goes over several lines
     cdef Flag paired               # a request and its answer were seen
     cdef Flag h2c                  # the answer's upgrade is to HTTP/2
     cdef Flag websocket            # the answer's upgrade is to this
@@ -138,7 +137,7 @@ cdef class HttpParser(Parser):
                 return True
             if m.cut_header and is_blank(byte_at(said.text, 0)):
                 continue           # it goes on with one that was too long
-            m.cut_header = self.folded = False
+            m.cut_header = False
             if not m.cut_line and (left(c) == 0 or is_blank(peek(c, 0))) and (
                     not self.whole_header(c, &said)):
                 if since(said.text, c).n + left(c) < LONGEST_LINE:
@@ -147,7 +146,7 @@ cdef class HttpParser(Parser):
                 m.cut_line = left(c) > 0   # it is too long to wait for: what goes on with it is passed over
             m.cut_header = m.cut_line
             known = find_header(part(said.text, 0, said.colon))
-            if usual and known.capital.n and said.colon < said.text.n and not (said.bare_cr or self.folded):
+            if usual and known.capital.n and said.colon < said.text.n and not (said.bare_cr or said.folded):
                 lend_item(d, names, known.capital)
                 if known.meaning != LISTED_HEADER:
                     self.value(conn, asks, d, known, trimmed(behind(said.text, said.colon + 1)))
@@ -195,7 +194,7 @@ cdef class HttpParser(Parser):
             c[0] = ahead
             said.text = trimmed_end(since(said.text, c))
             said.colon = colon_of(said.text)       # it may stand in a line that goes on with this one
-            self.folded = True
+            said.folded = True
         return False
 
     cdef bint found_again(self, bint asks, Cursor* c) noexcept nogil:
@@ -316,7 +315,7 @@ cdef class HttpParser(Parser):
         if name.n == 0 or name.n == said.text.n:
             return                 # no name, or no colon
         value = trimmed(behind(said.text, name.n + 1))
-        if self.folded:
+        if said.folded:
             value = unfolded(conn, d, value)
         elif said.bare_cr:
             value = before_cr(conn, value)

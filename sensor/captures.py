@@ -145,14 +145,19 @@ class Source:
         about = os.fstat(file.fileno())
         if stat.S_ISDIR(about.st_mode):
             raise CaptureError(f"{self.name}: is a directory")
-        self.is_pipe, self.is_plain = not stat.S_ISREG(about.st_mode), False
+        self.is_pipe = not stat.S_ISREG(about.st_mode)
         if about.st_size and self.name != "-" and not self.is_pipe:
             magic = os.pread(file.fileno(), LONGEST_MAGIC, 0)
             if not any(magic.startswith(start) for start in DECOMPRESSORS):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                self.stream, self.is_plain = file, True
+                self.stream = file
                 return
         self.stream = unpacked(file)
+
+    @property
+    def is_plain(self) -> bool:
+        """True for a file that is read from any place, or mapped."""
+        return self.stream is self.file
 
     def refill(self) -> None:
         """The next window or chunk.  A stream that breaks off gives what it had, and a warning."""

@@ -235,6 +235,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_told_as_one(of: str, left: i
         run.worker.run(source.capture)
     assert "ends in the middle of a packet" in (source.trouble() or "")
     assert whole - 64 <= run.counters()["packets"] <= whole + 1
+    assert source.capture.frames_read == run.counters()["packets"]
     source.close()
 
 
