@@ -1,6 +1,6 @@
 """Frames → packets that a flow can take."""
 from cython cimport final
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from cext.decap cimport Decap
 from cext.filter cimport Filter
@@ -13,6 +13,8 @@ from cext.types cimport Time
 cdef class Intake:
     cdef Decap decap
     cdef Filter filter
+    cdef public uint32_t shares    # among which packets are divided by their ends
+    cdef public uint32_t share     # the one that is taken
     cdef Time begin                # bounds of the packets used
     cdef Time end
     cdef Time now                  # the latest time of all frames

@@ -1,1 +1,3 @@
-class Intake: ...
+class Intake:
+    shares: int
+    share: int

@@ -16,6 +16,7 @@ cdef class Intake:
         self.decap, self.filter = decap, filter
         self.begin = 0 if begin is None else begin
         self.end = NEVER if end is None else end
+        self.shares = 1
 
     cdef int read(self, FrameSource source, Time limit) noexcept nogil:
         """Reads a batch; how many frames.  The packets of the batch before are void from here on."""
@@ -24,7 +25,10 @@ cdef class Intake:
         n = source.fill(self.frames, BATCH, limit)
         self.opened = 0
         for i in range(n):
-            self.opened += self.admit(&self.frames[i], &self.batch[self.opened])
+            if self.admit(&self.frames[i], &self.batch[self.opened]):
+                self.opened += 1
+            else:
+                source.look_ahead()
         return n
 
     cdef bint admit(self, const Frame* frame, Packet* p) noexcept nogil:
@@ -36,6 +40,8 @@ cdef class Intake:
             return False
         self.advance(frame.ts)
         if not self.decap.open(frame, p):
+            return False
+        if self.shares > 1 and p.lot % self.shares != self.share:
             return False
         if self.filter is not None and not self.filter.matches(p):
             self.decap.count(FILTERED)

@@ -1,5 +1,5 @@
-/* Windows of files, mapped to be read.  Where a file is cut off under one, there are zeros then: a SIGBUS for what is read
-   there would end the process. */
+/* Files mapped to be read, stretch by stretch.  Where a file is cut off under its mapping, there are zeros then: a SIGBUS
+   for what is read there would end the process. */
 #ifndef CLOUDMRI_MAPPED_H
 #define CLOUDMRI_MAPPED_H
 #include <signal.h>
@@ -9,9 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_WINDOWS = 64 };                                                    /* at a time; whoever gets none reads */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 
-struct Window {
+enum { MOST_MAPPINGS = 64 };                                                   /* at a time; whoever gets none reads */
+
+struct Mapping {
     uint8_t *volatile p;                                                       /* NULL: nobody's */
     volatile size_t n;
     volatile sig_atomic_t cut;                                                 /* its file was, while it was there */
@@ -19,7 +23,7 @@ struct Window {
     uint64_t end;                                                              /* in the file */
 };
 
-static struct Window windows[MOST_WINDOWS];
+static struct Mapping mappings[MOST_MAPPINGS];
 static struct sigaction others;                                                /* what was done before about SIGBUS */
 static uintptr_t page_size;
 
@@ -33,14 +37,14 @@ static void pass_on(int number, siginfo_t *about, void *context) {
     }
 }
 
-/* From the page on that is not there any more, the window is nobody's file. */
+/* From the page on that is not there any more, the mapping is nobody's file. */
 static void on_sigbus(int number, siginfo_t *about, void *context) {
     uint8_t *at = (uint8_t *)about->si_addr, *page = at - (uintptr_t)at % page_size;
-    for (struct Window *w = windows; about->si_code > 0 && w < windows + MOST_WINDOWS; w++)
-        if (w->p && at >= w->p && at < w->p + w->n) {
-            size_t rest = (size_t)(w->p + w->n - page);
+    for (struct Mapping *m = mappings; about->si_code > 0 && m < mappings + MOST_MAPPINGS; m++)
+        if (m->p && at >= m->p && at < m->p + m->n) {
+            size_t rest = (size_t)(m->p + m->n - page);
             if (mmap(page, rest, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) break;
-            w->cut = 1;
+            m->cut = 1;
             return;
         }
     pass_on(number, about, context);
@@ -56,33 +60,29 @@ static int watch(void) {
     return sigaction(SIGBUS, &ours, NULL);
 }
 
-/* Bytes of a page: windows begin at one. */
-static size_t page_bytes(void) {
-    if (!page_size) page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
-    return page_size;
-}
-
-/* n bytes of a file from at on; NULL: no window is left, or the file cannot be mapped.  One thread at a time. */
-static struct Window *map_window(int fd, uint64_t at, size_t n) {
-    struct Window *w = windows;
+/* n bytes of a file from at on, where a page begins; NULL: no mapping is left, or the file cannot be mapped.  One thread
+   at a time. */
+static struct Mapping *map_file(int fd, uint64_t at, size_t n) {
+    struct Mapping *m = mappings;
     void *p;
-    while (w < windows + MOST_WINDOWS && w->p) w++;
-    if (w == windows + MOST_WINDOWS || watch()) return NULL;
-    p = mmap(NULL, n, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, (off_t)at);
+    while (m < mappings + MOST_MAPPINGS && m->p) m++;
+    if (m == mappings + MOST_MAPPINGS || watch()) return NULL;
+    p = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, (off_t)at);
     if (p == MAP_FAILED) return NULL;
-    w->n = n; w->cut = 0; w->fd = fd; w->end = at + n; w->p = (uint8_t *)p;
-    return w;
+    page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+    m->n = n; m->cut = 0; m->fd = fd; m->end = at + n; m->p = (uint8_t *)p;
+    return m;
 }
 
-/* Is the file shorter than the window now?  Of its last page the rest is zeros then, without a SIGBUS. */
-static int is_shortened(const struct Window *w) {
+/* Is the file shorter than the mapping now?  Of its last page the rest is zeros then, without a SIGBUS. */
+static int is_shortened(const struct Mapping *m) {
     struct stat about;
-    return w->cut || (fstat(w->fd, &about) == 0 && (uint64_t)about.st_size < w->end);
+    return m->cut || (fstat(m->fd, &about) == 0 && (uint64_t)about.st_size < m->end);
 }
 
-static void unmap_window(struct Window *w) {
-    uint8_t *p = w->p;
-    w->p = NULL;
-    munmap(p, w->n);
+static void unmap_file(struct Mapping *m) {
+    uint8_t *p = m->p;
+    m->p = NULL;
+    munmap(p, m->n);
 }
 #endif

@@ -3,18 +3,10 @@ from cython cimport final
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from cext.buffer cimport Buffer
+from cext.mapped cimport MappedFile
 from cext.packet cimport Frame
 from cext.source cimport FrameSource
 from cext.types cimport Time
-
-cdef extern from "mapped.h" nogil:
-    cdef struct Window:
-        uint8_t* p
-        bint cut
-    size_t page_bytes()
-    Window* map_window(int fd, uint64_t at, size_t n)
-    bint is_shortened(const Window* w)
-    void unmap_window(Window* w)
 
 
 cdef enum Format:
@@ -54,18 +46,12 @@ cdef class Capture(FrameSource):
     cdef Frame held                # the one frame that lay past fill's limit
     cdef bint holding
     cdef Buffer own                # bytes that were fed
-    cdef uint8_t* lent             # memory for the next bytes instead, or NULL
-    cdef size_t lent_size
-    cdef Window* window            # of a file, instead of bytes that were fed, or NULL
+    cdef MappedFile file           # where the bytes are, if they were not fed; or None
     cdef const uint8_t* ahead      # what look_ahead has come to, or NULL
     cdef size_t dropped            # bytes that were here and are no more
     cdef uint64_t frames
 
-    cdef void lend(self, uint8_t* memory, size_t n) noexcept nogil
-    cdef bint keep(self) noexcept nogil
-    cdef bint move_home(self, size_t more) noexcept nogil
-    cdef void move(self, uint8_t* to) noexcept nogil
-    cdef void leave_window(self) noexcept nogil
+    cdef bint move_home(self, size_t more) noexcept
     cdef bint is_cut(self) noexcept nogil
     cdef State damaged(self) noexcept nogil
     cdef int fill_usual(self, Frame* frames, int room, Time limit) noexcept nogil

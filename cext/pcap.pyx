@@ -2,10 +2,8 @@
 
 pcap in both byte orders and both resolutions; pcapng with several sections and interfaces, if_tsresol and if_tsoffset,
 enhanced, simple and the old packet blocks; other blocks are passed over (draft-ietf-opsawg-pcap,
-draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk, or mapped window by window.
-
-Trick "windows": of a file a window is mapped at a time.  What nobody looks at, such as most of a download, is not even
-copied; and no more memory is held than that.
+draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk, or those of a mapped file, stretch by stretch:
+what nobody looks at, such as most of a download, is not even copied.
 """
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -13,6 +11,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
 from cext.buffer cimport reserve
+from cext.mapped cimport map_from
 from cext.source cimport fetch_frame
 from cext.types cimport SECOND
 from cext.wire cimport be16, be32, be64, le16, le32
@@ -50,18 +49,13 @@ cdef class Capture(FrameSource):
     def __dealloc__(self):
         free(self.interfaces)
         free(self.own.p)
-        self.leave_window()
 
     def room(self, size_t n):
         """A view of ``n`` bytes to write to, behind those that are not read yet; then say ``fed``.  Frames given out
         before are void from here on."""
-        cdef size_t left = self.size - self.at
-        if left + n <= self.lent_size:
-            self.move(self.lent)
-        elif not self.move_home(n):
+        if not self.move_home(n):
             raise MemoryError("capture buffer")
-        self.lend(NULL, 0)
-        return PyMemoryView_FromMemory(<char*>self.base + self.size, n, PyBUF_WRITE)
+        return PyMemoryView_FromMemory(<char*>self.own.p + self.size, n, PyBUF_WRITE)
 
     def fed(self, size_t n):
         """So many bytes were written to the room."""
@@ -69,78 +63,48 @@ cdef class Capture(FrameSource):
         if self.state == HUNGRY:
             self.state = READING
 
-    cdef void lend(self, uint8_t* memory, size_t n) noexcept nogil:
-        """The next room is to be here, if that is large enough; until ``keep`` frames may be there."""
-        self.lent, self.lent_size = memory, n
-
-    cdef bint keep(self) noexcept nogil:
-        """Takes what is not read yet out of memory that was lent.  False: memory is out."""
-        cdef size_t waits = self.base + self.at - self.held.p if self.holding else 0
-        self.at -= waits
-        if not self.move_home(0):
-            return False
-        self.at = waits
-        self.held.p = self.base
-        return True
-
-    cdef bint move_home(self, size_t more) noexcept nogil:
-        """What is not read yet to memory of our own, with room for ``more`` behind it.  False: memory is out."""
+    cdef bint move_home(self, size_t more) noexcept:
+        """What is not read yet to the start of memory of our own, with room for ``more`` behind it.  False: memory is
+        out."""
         cdef size_t left = self.size - self.at
-        if self.base == self.own.p:
-            self.move(self.own.p)
-            self.own.n = left
-            if not reserve(&self.own, more):
-                return False
-            self.base = self.own.p
-            return True
-        self.own.n = 0
+        self.own.n = 0 if self.file is not None else self.size
         if not reserve(&self.own, left + more):
             return False
-        self.move(self.own.p)
-        return True
-
-    cdef void move(self, uint8_t* to) noexcept nogil:
-        """What is not read yet."""
-        cdef size_t left = self.size - self.at
-        if left:
-            memmove(to, self.base + self.at, left)
+        memmove(self.own.p, self.base + self.at if self.file is not None else self.own.p + self.at, left)
         if self.is_cut():
             left = 0               # some of them may be zeros
-        self.leave_window()
-        self.base, self.size = to, left
+        self.file = None
         self.dropped += self.at
-        self.at = 0
+        self.base, self.size, self.at = self.own.p, left, 0
+        return True
 
     def map(self, int fd, uint64_t file_size, size_t more):
-        """The next window of a plain file that has so many bytes now: all that is not read yet, and so many ``more``;
-        frames given out before are void from here on.  How many of them there are: 0 at the end, -1 where the file
-        cannot be mapped."""
-        cdef size_t left = self.size - self.at, n
-        cdef uint64_t start = self.dropped + self.at, begin = start - start % page_bytes()
-        cdef Window* w
-        if start + left > file_size:
+        """The next stretch of a plain file that has so many bytes now: so many ``more`` behind those not read yet;
+        frames given out before are void from here on.  How many there are: 0 at the end, -1 where the file cannot be
+        mapped."""
+        cdef size_t left = self.size - self.at
+        cdef uint64_t start = self.dropped + self.at, end = start + left
+        cdef MappedFile file
+        if end > file_size:
             self.state = CUT_OFF
-        if start + left >= file_size:
+        if end >= file_size:
             return 0
-        n = min(start + left + more, file_size) - begin
-        w = map_window(fd, begin, n)
-        if w == NULL:
-            return -1
-        self.leave_window()
-        self.window = w
-        self.base, self.size, self.at, self.dropped = w.p + (start - begin), n - (start - begin), 0, start
+        if self.file is None or end == self.file.end:
+            file = map_from(fd, start, file_size)
+            if file is None:
+                return -1
+            self.file = file
+            self.base, self.size, self.at, self.dropped = file.p + (start - file.at), left, 0, start
+        more = min(more, min(self.file.end, file_size) - end)
+        self.file.move_on(start, end, end + more)
+        self.size += more
         if self.state == HUNGRY:
             self.state = READING
-        return self.size - left
-
-    cdef void leave_window(self) noexcept nogil:
-        if self.window != NULL:
-            unmap_window(self.window)
-        self.window = NULL
+        return more
 
     cdef bint is_cut(self) noexcept nogil:
-        """The file was cut off under the window."""
-        if self.window == NULL or not self.window.cut:
+        """The file was cut off while it was mapped."""
+        if self.file is None or not self.file.is_cut():
             return False
         self.frames -= self.holding
         self.holding = False
@@ -149,12 +113,7 @@ cdef class Capture(FrameSource):
 
     cdef State damaged(self) noexcept nogil:
         """The state where what comes next is no frame."""
-        return CUT_OFF if self.window != NULL and is_shortened(self.window) else DAMAGED
-
-    @property
-    def is_lent(self):
-        """Memory was lent for the next bytes."""
-        return self.lent != NULL
+        return CUT_OFF if self.file is not None and self.file.is_shortened() else DAMAGED
 
     @property
     def next_byte(self):

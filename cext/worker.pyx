@@ -17,7 +17,6 @@ from cext.owned cimport owned_bytes, owned_refused
 from cext.record cimport Schema, draft_bytes
 from cext.tcp cimport Turn, begins_anew, clean, locate, take_turn
 from cext.types cimport MILLISECOND, NEVER, SECOND, monotonic
-from cext.windows cimport Share
 
 cdef enum:
     DRAIN = 1 << 18                # bytes of output after which the owner is asked to take them
@@ -101,13 +100,6 @@ cdef class Worker:
                 if n == 0 and now < until and (not source.await_frames(until) or source.troubled):
                     break
         return n == 0
-
-    def take_window(self, Share share):
-        """The next window of a share, all of it: what the intake of another process has opened."""
-        share.begin(self.decap)
-        with nogil:
-            while share.next_batch():
-                self.process(self.source, share.batch, share.opened, share.now)
 
     def change(self, *, Filter filter=None, bint omit_twins=False):
         """From now on; the arguments as those of the worker."""

@@ -1,7 +1,7 @@
 """Files, directories, globs and standard input → captures in the order of time.
 
-Plain files are mapped, window by window.  All else is read in chunks that fit a near cache, right to where frames are
-taken from; gzip, zstd and xz are unpacked.
+Plain files are mapped.  All else is read in chunks that fit a near cache, right to where frames are taken from; gzip,
+zstd and xz are unpacked.
 The content tells which is which, never the name.
 """
 import glob
@@ -17,7 +17,7 @@ from cext.pcap import Capture
 from sensor.errors import CaptureError
 
 LOG = logging.getLogger("cloudmri.captures")
-CHUNK = 1 << 20                    # the same for windows: batches end where it ends, in one process and in several
+CHUNK, STRETCH = 1 << 20, 8 << 20   # bytes that are read at a time, and mapped
 LONGEST_MAGIC = 6
 CAPTURE_MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1",
                   b"\x0a\x0d\x0d\x0a")
@@ -160,9 +160,9 @@ class Source:
         return self.stream is self.file
 
     def refill(self) -> None:
-        """The next window or chunk.  A stream that breaks off gives what it had, and a warning."""
-        if self.is_plain and not self.capture.is_lent:
-            new = self.capture.map(self.file.fileno(), os.fstat(self.file.fileno()).st_size, CHUNK)
+        """The next stretch or chunk.  A stream that breaks off gives what it had, and a warning."""
+        if self.is_plain:
+            new = self.capture.map(self.file.fileno(), os.fstat(self.file.fileno()).st_size, STRETCH)
             if new == 0:
                 self.capture.end()
             if new >= 0:

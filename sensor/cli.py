@@ -108,7 +108,7 @@ def cloudmri() -> None:
 @click.option("--explain", type=click.IntRange(1), metavar="N",
               help="Show what each part of the sensor made of packet N.")
 @click.option("--workers", default="1", show_default=True, type=Workers(), metavar="N|auto",
-              help="Processes that share the work: one reads, the others take the flows; auto: one for each core.")
+              help="Processes that share the work: each reads all and takes its flows; auto: one for each core.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")
 @options(RECORDS)
 @click.pass_context
@@ -141,7 +141,7 @@ def replayed(*, files: tuple[str, ...], output: str, explain: int | None, worker
         from sensor.engine import Replay
         return run(Replay(names, options), output, quiet)
     from sensor.parallel import ParallelReplay
-    return run(ParallelReplay(names, options, workers - 1, output), output, quiet)
+    return run(ParallelReplay(names, options, workers, output), output, quiet)
 
 
 @cloudmri.command(epilog=LIVE_EXAMPLES)

@@ -122,7 +122,7 @@ class Replay:
     def refuse(self, why: str) -> None:
         """A file that cannot be used; the others go on."""
         self.refused += 1
-        LOG.error("%s", why)
+        captures.LOG.error("%s", why)
 
     def stop(self) -> None:
         """Reads no more; what is known of open flows is still written."""
@@ -137,8 +137,12 @@ class Replay:
         """All records but the last, of stats."""
         yield from self.sources()
         while self.worker.finish_flows():
-            yield from self.writer.drain()
-        yield from self.writer.drain()
+            yield from self.drain()
+        yield from self.drain()
+
+    def drain(self) -> Iterable[Chunk]:
+        """Records that are ready."""
+        return self.writer.drain()
 
     def sources(self) -> Iterator[Chunk]:
         """Reads all captures."""
@@ -150,27 +154,19 @@ class Replay:
     def totals(self) -> Totals:
         return Totals(self.worker.counters(), *self.writer.counters())
 
-    def take(self, source: captures.Source, limit: int) -> bool:
-        """Some frames of a source; False when it has no more for now."""
-        return self.worker.run(source.capture, limit)
-
-    def refill(self, source: captures.Source) -> None:
-        """Its next bytes."""
-        source.refill()
-
     def read(self, source: captures.Source, limit: int) -> Iterator[Chunk]:
         """All frames of one source up to a time."""
         while not self.stopped:
-            more = self.take(source, limit)
+            more = self.worker.run(source.capture, limit)
             self.on_progress(source.name, source.capture.offset)
-            yield from self.writer.drain()
+            yield from self.drain()
             if more:
                 continue
             if source.capture.status != "hungry":
                 break
-            self.refill(source)
+            source.refill()
         if trouble := source.trouble():
-            LOG.warning("%s", trouble)
+            captures.LOG.warning("%s", trouble)
 
 
 def check(options: Options) -> None:

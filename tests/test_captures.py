@@ -198,10 +198,14 @@ def many_frames(n: int) -> list[Timed]:
     return [(START + i / 1e4, ethernet(ip("10.0.0.1", "10.0.0.2", 17, one))) for i, one in enumerate(datagrams)]
 
 
+@pytest.mark.parametrize("stretch", [1 << 16, captures.STRETCH])
 @pytest.mark.parametrize("of", ["pcap", "pcap big-endian", "pcapng"])
-def test_a_file_of_many_windows_gives_what_its_bytes_give(of: str, tmp_path: Path) -> None:
+def test_a_file_of_many_stretches_gives_what_its_bytes_give(
+    of: str, stretch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captures, "STRETCH", stretch)
     frames = many_frames(11_000)
-    if of == "pcapng":  # with a block that is larger than a window
+    if of == "pcapng":  # with a block that is larger than a stretch
         blocks = [enhanced(time, frame) for time, frame in frames]
         data = (
             section()
@@ -220,8 +224,11 @@ def test_a_file_of_many_windows_gives_what_its_bytes_give(of: str, tmp_path: Pat
 
 @pytest.mark.parametrize("left", [0, 1000, 4096 * 300, 4096 * 300 + 1000, -5])
 @pytest.mark.parametrize("of", ["pcap", "pcapng"])
-def test_a_file_that_is_cut_off_while_it_is_read_is_told_as_one(of: str, left: int, tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_while_it_is_read_is_told_as_one(
+    of: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At most one packet is not whole: that whose end went while it was looked at."""
+    monkeypatch.setattr(captures, "STRETCH", 1 << 20)
     path, frames = tmp_path / "a.cap", many_frames(3000)
     blocks = [enhanced(time, frame) for time, frame in frames]
     data = pcap(frames) if of == "pcap" else section() + interface() + b"".join(blocks)
@@ -240,7 +247,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_told_as_one(of: str, left: i
 
 
 def test_what_waits_of_a_file_that_is_cut_off_is_not_moved(tmp_path: Path) -> None:
-    """Another has lent memory, and the rest of the window goes there."""
+    """It cannot be mapped any more, and the rest of it is read."""
     path = tmp_path / "a.pcap"
     path.write_bytes(pcap(many_frames(3000)))
     source, run = captures.Source(str(path)), Run(b"")
@@ -294,8 +301,8 @@ def test_a_file_that_grows_while_it_is_read_gives_all_that_came(tmp_path: Path) 
     source.close()
 
 
-def test_who_gets_no_window_reads(tmp_path: Path) -> None:
-    """More files at a time than there are windows for."""
+def test_what_cannot_be_mapped_is_read(tmp_path: Path) -> None:
+    """More files at a time than are mapped."""
     path = tmp_path / "a.pcap"
     path.write_bytes(pcap(many_frames(5000)))
     sources = [captures.Source(str(path)) for _ in range(70)]

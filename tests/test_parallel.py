@@ -104,11 +104,26 @@ def same(tmp_path: Path, *words: str, given: bytes | None = None) -> dict[str, l
     return got | {"stats": [json.dumps(stats)]}
 
 
-def test_standard_input_and_what_is_compressed_are_copied_to_the_workers(lossy: Path, tmp_path: Path) -> None:
-    whole = lossy.read_bytes()
-    assert "http.log" in same(tmp_path / "stream", "-", given=whole)
-    (tmp_path / "packed.gz").write_bytes(gzip.compress(whole))
+def test_what_is_compressed_is_read_by_all(lossy: Path, tmp_path: Path) -> None:
+    (tmp_path / "packed.gz").write_bytes(gzip.compress(lossy.read_bytes()))
     assert "http.log" in same(tmp_path / "packed", str(tmp_path / "packed.gz"))
+
+
+def test_what_can_be_read_once_goes_to_all(lossy: Path, tmp_path: Path) -> None:
+    """Standard input, of a pipe and of a file, and a pipe with a name."""
+    assert "http.log" in same(tmp_path / "stream", "-", given=lossy.read_bytes())
+    want = records(tmp_path / "stream" / "one")
+    words = [sys.executable, "-m", "sensor", "replay", "-q", "--workers", "3", "--output"]
+    with lossy.open("rb") as file:
+        subprocess.run([*words, str(tmp_path / "file"), "-"], stdin=file, cwd=ROOT, check=True, timeout=60)
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen([*words, str(tmp_path / "named"), str(tmp_path / "fifo")], cwd=ROOT) as process:
+        (tmp_path / "fifo").write_bytes(lossy.read_bytes())
+        assert process.wait(60) == 0
+    for got in map(records, (tmp_path / "file", tmp_path / "named")):
+        assert {kind: lines for kind, lines in got.items() if kind != "stats.log"} == {
+            kind: lines for kind, lines in want.items() if kind != "stats.log"
+        }
 
 
 def queries(n: int, size: int = 0) -> list[tuple[float, bytes]]:
@@ -123,14 +138,14 @@ def queries(n: int, size: int = 0) -> list[tuple[float, bytes]]:
     return found
 
 
-def test_more_bytes_than_a_window_holds_go_into_the_next(tmp_path: Path) -> None:
-    """27 MB, in windows of 2."""
+def test_more_bytes_than_a_pipe_holds_come_through_it(tmp_path: Path) -> None:
+    """27 MB."""
     frames = [(at, ethernet(packet)) for at, packet in queries(3000, 9000)]
     got = same(tmp_path, "-", given=pcap(frames))
     assert json.loads(got["stats"][0])["flow_packets"] == 3000
 
 
-def test_fragments_are_put_together_before_they_are_divided(tmp_path: Path) -> None:
+def test_fragments_are_put_together_by_all(tmp_path: Path) -> None:
     frames = []
     for n, (at, packet) in enumerate(queries(2000)):
         pieces = fragments(packet, 520, n)
@@ -142,8 +157,8 @@ def test_fragments_are_put_together_before_they_are_divided(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("number", "size", "files"), [(9000, 1400, 1), (9000, 1400, 3), (60000, 4, 1), (60000, 4, 2)])
-def test_windows_end_anywhere(number: int, size: int, files: int, tmp_path: Path) -> None:
-    """Where a chunk ends, where another file goes on, where there are as many frames as a window takes."""
+def test_batches_end_anywhere(number: int, size: int, files: int, tmp_path: Path) -> None:
+    """Where a stretch ends, and where another file goes on."""
     frames = [(at, ethernet(packet)) for at, packet in queries(number, size)]
     for n in range(files):
         (tmp_path / f"{n}.pcap").write_bytes(pcap(frames[n::files]))
@@ -182,9 +197,10 @@ def test_tenants_filters_and_bounds_of_time_hold_for_all(tmp_path: Path) -> None
 def workers_of(process: "subprocess.Popen[bytes]") -> list[int]:
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        found = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().startswith("cmri-share")]
         if len(found) == 2:
-            return [int(number) for number in found]
+            return found
         time.sleep(0.02)
     raise AssertionError("there are no workers")
 

@@ -1,0 +1,33 @@
+"""Files in memory."""
+from cython cimport final
+from libc.stdint cimport uint8_t, uint64_t
+
+cdef extern from "mapped.h" nogil:
+    cdef struct Mapping:
+        uint8_t* p
+        bint cut
+    Mapping* map_file(int fd, uint64_t at, size_t n)
+    bint is_shortened(const Mapping* m)
+    void unmap_file(Mapping* m)
+    enum: MADV_DONTNEED
+    enum: MADV_POPULATE_READ
+    int madvise(void* p, size_t n, int advice)
+
+
+@final
+cdef class MappedFile:
+    cdef Mapping* mapping
+    cdef readonly uint64_t number  # no other of this process has it
+    cdef readonly int fd
+    cdef const uint8_t* p
+    cdef uint64_t at               # what is mapped, in the file
+    cdef uint64_t end
+    cdef uint64_t given_back       # up to here
+
+    cdef bint has(self, const uint8_t* p) noexcept nogil
+    cdef bint is_cut(self) noexcept nogil
+    cdef bint is_shortened(self) noexcept nogil
+    cdef void move_on(self, uint64_t done, uint64_t begin, uint64_t end) noexcept nogil
+
+
+cdef MappedFile map_from(int fd, uint64_t at, uint64_t end)

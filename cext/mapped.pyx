@@ -1,0 +1,52 @@
+"""A file that is mapped to be read, from one end to the other: all of it at one address, a stretch of it in memory.
+
+What nobody looks at, such as most of a download, is not even copied.
+"""
+cdef enum:
+    LARGE_PAGE = 1 << 21           # a mapping begins at one, in the file and in memory: so the kernel can use them
+
+cdef uint64_t made = 0
+
+
+cdef MappedFile map_from(int fd, uint64_t at, uint64_t end):
+    """A file from the large page on in which ``at`` is.  None where it cannot be mapped."""
+    global made
+    cdef MappedFile new = MappedFile.__new__(MappedFile)
+    new.fd, new.at, new.end = fd, at - at % LARGE_PAGE, end
+    new.mapping = map_file(fd, new.at, end - new.at)
+    if new.mapping == NULL:
+        return None
+    made += 1
+    new.number, new.p, new.given_back = made, new.mapping.p, new.at
+    return new
+
+
+cdef class MappedFile:
+    def __dealloc__(self):
+        if self.mapping != NULL:
+            unmap_file(self.mapping)
+
+    cdef bint has(self, const uint8_t* p) noexcept nogil:
+        """These bytes are the file's."""
+        return self.p <= p < self.p + (self.end - self.at)
+
+    cdef bint is_cut(self) noexcept nogil:
+        """The file was cut off while it was mapped: bytes that were looked at may be zeros instead."""
+        return self.mapping.cut
+
+    cdef bint is_shortened(self) noexcept nogil:
+        """Its file ends sooner now, whether or not that was seen."""
+        return is_shortened(self.mapping)
+
+    cdef void move_on(self, uint64_t done, uint64_t begin, uint64_t end) noexcept nogil:
+        """This stretch of the file is read next, and nothing before ``done`` any more.
+
+        Trick "stretches": the pages of a stretch are asked for at once, not by a fault for each, and those of the last
+        are given back.  A kernel that cannot do it (before 5.14) brings pages as they are looked at.
+        """
+        done -= done % LARGE_PAGE
+        begin -= begin % LARGE_PAGE
+        if done > self.given_back:
+            madvise(self.mapping.p + (self.given_back - self.at), done - self.given_back, MADV_DONTNEED)
+            self.given_back = done
+        madvise(self.mapping.p + (begin - self.at), end - begin, MADV_POPULATE_READ)
