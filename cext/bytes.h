@@ -25,7 +25,8 @@ static inline void put_be64(uint8_t *p, uint64_t v) {
 static inline uint32_t le32(const uint8_t *p) { return __builtin_bswap32(be32(p)); }
 static inline uint16_t le16(const uint8_t *p) { return __builtin_bswap16(be16(p)); }
 
-static inline void prefetch(const void *p) { __builtin_prefetch(p); }
+/* The asm is empty: without it gcc takes a function that only fetches for one that does nothing, and never calls it. */
+static inline void prefetch(const void *p) { __builtin_prefetch(p); __asm__ volatile("" : : "r"(p)); }
 
 /* Number of the lowest bit that is set; there must be one. */
 static inline int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }

@@ -11,11 +11,18 @@ from cext.wire cimport be64, mix64
 cdef enum:
     MOST_STEPS = 32                # layers of any kind in one frame
     MOST_ENVELOPES = 65536
+    MIRRORS = 256
 
 
 cdef struct Step:                  # for --explain: what the walk met, and where
     Layer layer
     uint32_t offset
+
+
+cdef struct Mirror:                # what a usual mirror header says, and the number of its envelope
+    uint32_t vantage
+    uint32_t vni
+    uint32_t envelope
 
 
 cdef inline uint64_t ends_hash(uint64_t key, const Addr* a, uint32_t a_port, const Addr* b,
@@ -42,9 +49,7 @@ cdef class Decap:
     cdef uint32_t* buckets
     cdef uint64_t envelope_count
     cdef uint32_t last             # envelope that was looked for last
-    cdef uint32_t last_vantage     # what the last usual mirror header said, and its envelope
-    cdef uint32_t last_vni
-    cdef uint32_t last_mirror
+    cdef Mirror mirrors[MIRRORS]   # usual ones that were met, by what they say
     cdef uint64_t key
     cdef uint64_t drops[DROPS]
     cdef uint64_t cut_copies       # packets whose copy is shorter than their IP length says

@@ -60,7 +60,8 @@ cdef class Decap:
         for i, port in enumerate(geneve_ports):
             self.geneve_ports[i] = port
         self.last = self.intern(NULL)
-        self.last_mirror = EMPTY
+        for i in range(MIRRORS):
+            self.mirrors[i].envelope = EMPTY
 
     def __dealloc__(self):
         free(self.envelopes)
@@ -122,16 +123,16 @@ cdef class Decap:
         return is_port(self.vxlan_ports, port) or is_port(self.geneve_ports, port) or port == PORT_GRE_IN_UDP
 
     cdef uint32_t usual_mirror(self, const uint8_t* p) noexcept nogil:
-        """Number of a usual frame's envelope; EMPTY when the table is full.  The last is kept: most frames come from
-        the same mirror as the one before."""
+        """Number of a usual frame's envelope; EMPTY when the table is full.  Most come from a mirror that was met."""
         cdef Envelope e
         cdef uint32_t vantage = be32(p + 26), vni = be24(p + 46)
-        if vantage != self.last_vantage or vni != self.last_vni:
+        cdef Mirror* m = &self.mirrors[mix64(vantage, self.key ^ vni) & (MIRRORS - 1)]
+        if m.vantage != vantage or m.vni != vni or m.envelope == EMPTY:
             memset(&e, 0, sizeof(e))
             e.vxlan_vni, e.has = vni, HAS_VXLAN | HAS_VANTAGE
             set_v4(&e.vantage, p + 26)
-            self.last_vantage, self.last_vni, self.last_mirror = vantage, vni, self.intern(&e)
-        return self.last_mirror
+            m.vantage, m.vni, m.envelope = vantage, vni, self.intern(&e)
+        return m.envelope
 
     # ---- any frame, step by step -----------------------------------------------------------------------------------
 

@@ -138,6 +138,12 @@ cdef inline uint32_t tag_of(uint64_t hash) noexcept nogil:
     return <uint32_t>(hash >> 32)
 
 
+cdef inline Bucket bucket_of(const Flow* f) noexcept nogil:
+    cdef Bucket b
+    b.tag, b.number = tag_of(f.hash), f.number
+    return b
+
+
 @final
 cdef class FlowTable:
     cdef uint8_t* flows[2]         # by "is it TCP?"
@@ -167,11 +173,12 @@ cdef class FlowTable:
     cdef Flow* after(self, const Flow* f) noexcept nogil
     cdef Flow* first_from(self, int64_t slot) noexcept nogil
     cdef void hash_anew(self) noexcept nogil
-    cdef void enter(self, const Flow* f) noexcept nogil
+    cdef void enter(self, Bucket b) noexcept nogil
     cdef void move_clock(self, Time now) noexcept nogil
     cdef void set_back(self, Time by) noexcept nogil
     cdef Flow* take_all(self) noexcept nogil
     cdef bint grow(self) noexcept nogil
+    cdef void clear_buckets(self) noexcept nogil
 
     cdef inline Flow* at(self, uint32_t number) noexcept nogil:
         cdef bint of_tcp = number & OF_TCP != 0
@@ -180,18 +187,18 @@ cdef class FlowTable:
     cdef inline void prefetch_bucket(self, uint64_t hash) noexcept nogil:
         prefetch(&self.buckets[tag_of(hash) & self.mask])
 
-    cdef inline bint prefetch_flow(self, uint64_t hash) noexcept nogil:
-        """The lines of the flow that its bucket points at, if the first bucket is the right one.  False: it is empty,
-        the packet begins a flow."""
+    cdef inline Flow* likely(self, uint64_t hash) noexcept nogil:
+        """The flow that its bucket points at, if the first bucket is the right one; or NULL."""
         cdef Bucket b = self.buckets[tag_of(hash) & self.mask]
-        cdef const uint8_t* line
-        if b.number != NO_FLOW and b.tag == tag_of(hash):
-            line = <const uint8_t*>self.at(b.number)
+        return self.at(b.number) if b.number != NO_FLOW and b.tag == tag_of(hash) else NULL
+
+    cdef inline void prefetch_flow(self, uint64_t hash) noexcept nogil:
+        cdef const uint8_t* line = <const uint8_t*>self.likely(hash)
+        if line != NULL:
             prefetch(line)
             prefetch(line + 64)
             prefetch(line + 128)
             prefetch(line + 192)
-        return b.number != NO_FLOW
 
     cdef inline Flow* find(self, const Packet* p, bint* is_orig) noexcept nogil:
         """The flow of a packet and the side that sent it, or NULL."""

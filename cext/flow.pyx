@@ -28,7 +28,7 @@ cdef class FlowTable:
         self.buckets = <Bucket*>take_pages(FIRST_BUCKETS * sizeof(Bucket))
         if self.buckets == NULL or not self.reserve(0) or not self.reserve(1):
             raise MemoryError("flow table")
-        memset(self.buckets, 0xff, FIRST_BUCKETS * sizeof(Bucket))
+        self.clear_buckets()
         self.wheel_at = -1
         for i in range(WHEEL_SLOTS):
             self.wheel[i] = NO_FLOW
@@ -74,7 +74,7 @@ cdef class FlowTable:
             note_once(f, True, MARK_FLIPPED, c'^')
         else:
             f.orig_h, f.resp_h, f.orig_p, f.resp_p = p.src, p.dst, p.sport, p.dport
-        self.enter(f)
+        self.enter(bucket_of(f))
         self.count += 1
         self.created += 1
         if self.count > self.peak:
@@ -98,29 +98,37 @@ cdef class FlowTable:
         return f
 
     cdef bint grow(self) noexcept nogil:
-        """Twice as many buckets.  Flows stay where they are."""
-        cdef uint32_t old = self.mask + 1
-        cdef Bucket* buckets = <Bucket*>take_pages(2 * <size_t>old * sizeof(Bucket))
+        """Twice as many buckets.  Flows stay where they are, and are not looked at: tags tell the new place, which is as
+        far on as the old one was, in one half or the other."""
+        cdef uint32_t i, before = self.mask + 1
+        cdef Bucket* old = self.buckets
+        cdef Bucket* buckets = <Bucket*>take_pages(2 * <size_t>before * sizeof(Bucket))
         if buckets == NULL:
             return False
-        free(self.buckets)
-        self.buckets, self.mask = buckets, 2 * old - 1
-        self.hash_anew()
+        self.buckets, self.mask = buckets, 2 * before - 1
+        self.clear_buckets()
+        for i in range(before):
+            if old[i].number != NO_FLOW:
+                self.enter(old[i])
+        free(old)
         return True
 
-    cdef void hash_anew(self) noexcept nogil:
-        """Fills the buckets: their number, or the flows' hashes, have changed."""
-        cdef Flow* f = self.after(NULL)
+    cdef void clear_buckets(self) noexcept nogil:
         memset(self.buckets, 0xff, (<size_t>self.mask + 1) * sizeof(Bucket))
+
+    cdef void hash_anew(self) noexcept nogil:
+        """Fills the buckets: the flows' hashes have changed."""
+        cdef Flow* f = self.after(NULL)
+        self.clear_buckets()
         while f != NULL:
-            self.enter(f)
+            self.enter(bucket_of(f))
             f = self.after(f)
 
-    cdef void enter(self, const Flow* f) noexcept nogil:
-        cdef uint32_t tag = tag_of(f.hash), i = tag & self.mask
+    cdef void enter(self, Bucket b) noexcept nogil:
+        cdef uint32_t i = b.tag & self.mask
         while self.buckets[i].number != NO_FLOW:
             i = (i + 1) & self.mask
-        self.buckets[i].tag, self.buckets[i].number = tag, f.number
+        self.buckets[i] = b
 
     cdef void remove(self, Flow* f) noexcept nogil:
         """Out of buckets and wheel; its place is free.  What follows in the run of buckets is moved up: where its run

@@ -256,8 +256,10 @@ cdef class Worker:
         for i in range(n):
             self.flows.prefetch_bucket(batch[i].hash)
         for i in range(n):
-            if not self.flows.prefetch_flow(batch[i].hash) and batch[i].tenant and batch[i].proto == IPPROTO_UDP:
-                self.twin_flows.prefetch_sights(&batch[i])
+            self.flows.prefetch_flow(batch[i].hash)
+        for i in range(n):
+            if batch[i].proto == IPPROTO_UDP and batch[i].tenant:
+                self.twin_flows.prefetch_sights(self.flows.likely(batch[i].hash), &batch[i])
         self.flows.move_clock(now)
         for i in range(n):
             source.look_ahead()
