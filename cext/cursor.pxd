@@ -16,9 +16,9 @@ cdef extern from "scan.h" nogil:
     bint text_only(const uint8_t* p, size_t n)
 
 
-cdef struct Cursor:
+cdef struct Cursor:                # 16 bytes, so that it goes in two registers where it is handed on
     const uint8_t* p
-    const uint8_t* end
+    uint32_t left
     bint short
 
 
@@ -31,9 +31,7 @@ cdef struct Line:                  # of a head such as HTTP's
 
 cdef inline Cursor cursor(const uint8_t* p, uint32_t n) noexcept nogil:
     cdef Cursor c
-    c.p = p
-    c.end = p + n
-    c.short = False
+    c.p, c.left, c.short = p, n, False
     return c
 
 
@@ -43,11 +41,17 @@ cdef inline Cursor within(Span s) noexcept nogil:
 
 
 cdef inline uint32_t left(const Cursor* c) noexcept nogil:
-    return <uint32_t>(c.end - c.p)
+    return c.left
+
+
+cdef inline void move(Cursor* c, uint32_t n) noexcept nogil:
+    """On by so many bytes, which are there."""
+    c.p += n
+    c.left -= n
 
 
 cdef inline bint has(Cursor* c, uint32_t n) noexcept nogil:
-    if left(c) < n:
+    if c.left < n:
         c.short = True
         return False
     return True
@@ -56,35 +60,35 @@ cdef inline bint has(Cursor* c, uint32_t n) noexcept nogil:
 cdef inline uint8_t u8(Cursor* c) noexcept nogil:
     if not has(c, 1):
         return 0
-    c.p += 1
+    move(c, 1)
     return (c.p - 1)[0]
 
 
 cdef inline uint16_t u16(Cursor* c) noexcept nogil:
     if not has(c, 2):
         return 0
-    c.p += 2
+    move(c, 2)
     return be16(c.p - 2)
 
 
 cdef inline uint32_t u24(Cursor* c) noexcept nogil:
     if not has(c, 3):
         return 0
-    c.p += 3
+    move(c, 3)
     return be24(c.p - 3)
 
 
 cdef inline uint32_t u32(Cursor* c) noexcept nogil:
     if not has(c, 4):
         return 0
-    c.p += 4
+    move(c, 4)
     return be32(c.p - 4)
 
 
 cdef inline uint64_t u64(Cursor* c) noexcept nogil:
     if not has(c, 8):
         return 0
-    c.p += 8
+    move(c, 8)
     return be64(c.p - 8)
 
 
@@ -96,13 +100,13 @@ cdef inline uint8_t peek(const Cursor* c, uint32_t at) noexcept nogil:
 cdef inline Span take(Cursor* c, uint32_t n) noexcept nogil:
     if not has(c, n):
         return span(c.p, 0)
-    c.p += n
+    move(c, n)
     return span(c.p - n, n)
 
 
 cdef inline Span take_rest(Cursor* c) noexcept nogil:
-    cdef uint32_t n = left(c)
-    c.p += n
+    cdef uint32_t n = c.left
+    move(c, n)
     return span(c.p - n, n)
 
 
@@ -113,12 +117,13 @@ cdef inline Span since(Span s, const Cursor* c) noexcept nogil:
 
 cdef inline void go_back(Cursor* c, Span s) noexcept nogil:
     """To the beginning of a span that was taken from it."""
+    c.left += <uint32_t>(c.p - s.p)
     c.p = s.p
 
 
 cdef inline void pass_over(Cursor* c, uint32_t n) noexcept nogil:
     if has(c, n):
-        c.p += n
+        move(c, n)
 
 
 cdef inline bint starts(const Cursor* c, const char* text, uint32_t n) noexcept nogil:
@@ -132,7 +137,7 @@ cdef inline Span until(Cursor* c, uint8_t mark) noexcept nogil:
         c.short = True
         return span(c.p, 0)
     cdef Span s = span(c.p, <uint32_t>(at - c.p))
-    c.p = at + 1
+    move(c, s.n + 1)
     return s
 
 
@@ -152,7 +157,7 @@ cdef inline Line head_line(Cursor* c) noexcept nogil:
     if n == room:
         c.short = True
     else:
-        c.p += n + 1
+        move(c, n + 1)
         if n and l.text.p[n - 1] == 13:
             l.text.n -= 1
     l.colon = <uint32_t>find_colon(l.text.p, l.text.n, room)

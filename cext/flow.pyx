@@ -11,6 +11,7 @@ from posix.mman cimport (MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE
 
 from cext.packet cimport IPPROTO_TCP
 from cext.pool cimport take_pages
+from cext.wire cimport prefetch
 
 cdef enum:
     FIRST_BUCKETS = 8192
@@ -98,8 +99,8 @@ cdef class FlowTable:
         return f
 
     cdef bint grow(self) noexcept nogil:
-        """Twice as many buckets.  Flows stay where they are, and are not looked at: tags tell the new place, which is as
-        far on as the old one was, in one half or the other."""
+        """Twice as many buckets.  Flows stay where they are, and are not looked at: tags tell the new places, which are
+        as far on as the old ones, in one half or the other."""
         cdef uint32_t i, before = self.mask + 1
         cdef Bucket* old = self.buckets
         cdef Bucket* buckets = <Bucket*>take_pages(2 * <size_t>before * sizeof(Bucket))
@@ -250,9 +251,17 @@ cdef class FlowTable:
         return NULL
 
     cdef void expect(self, uint32_t number) noexcept nogil:
-        """This flow is the next to end: its bucket will be looked for."""
-        if number != NO_FLOW:
-            self.prefetch_bucket(self.at(number).hash)
+        """This flow is the next to end: the bucket of the one behind it will be looked for, and the one after that."""
+        cdef Flow* f
+        if number == NO_FLOW:
+            return
+        number = self.at(number).timer_next
+        if number == NO_FLOW:
+            return
+        f = self.at(number)
+        self.prefetch_bucket(f.hash)
+        if f.timer_next != NO_FLOW:
+            prefetch(self.at(f.timer_next))
 
     cdef Flow* oldest(self) noexcept nogil:
         """A flow that may give way: the first of those that would time out soonest."""

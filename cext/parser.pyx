@@ -16,7 +16,7 @@ from cext.record cimport Record, fill
 
 import logging
 
-from cext.cursor cimport left
+from cext.cursor cimport left, move
 
 LOG = logging.getLogger("cloudmri.parser")
 
@@ -213,7 +213,7 @@ cdef class PyParser(Parser):
             used = self.plugin.feed(bool(is_orig), (<const char*>c.p)[:left(c)])
             if used < 0 or used > left(c):
                 raise ValueError(f"feed used {used} of {left(c)} bytes")
-            c.p += used
+            move(c, <uint32_t>used)
             verdict = self.answer(conn)
         except Exception:
             self.complain("feed")

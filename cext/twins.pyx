@@ -67,6 +67,8 @@ cdef class Twins:
         while n - at >= 8:
             h = mix64(h ^ be64(p.payload + at), self.secret)
             at += 8
+        if n >= 8:                 # the last eight, some of them once more
+            return mix64(h ^ be64(p.payload + n - 8), self.secret)
         while at < n:
             h = mix64(h ^ p.payload[at], self.secret)
             at += 1

@@ -15,7 +15,8 @@ from cext.record cimport (Draft, Drafts, Schema, free_draft, get_text, is_set, k
                           new_draft, put_number, put_text, put_word, queue_draft, unqueue_draft)
 from cext.types cimport Addr, set_v4, set_v6
 from parsers.shared.dns_message cimport (NETBIOS_PORT, TYPE_OPT, TYPE_SRV, Name, Resource, Words, decode_netbios,
-                                         is_said, read_name, read_resource, say, say_addr, say_number, say_resource)
+                                         is_said, read_name, read_owner, read_resource, say, say_addr, say_number,
+                                         say_resource)
 from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 
 from cext.parser import register
@@ -158,7 +159,7 @@ cdef class DnsParser(Parser):
         cdef Name name
         cdef uint16_t kind, cls
         cdef bint netbios = conn.flow.resp_p == NETBIOS_PORT
-        if not read_name(conn, message, c, &name):
+        if not read_name(conn, message, c, NULL if flags & FLAG_QR else &name):
             return False
         if left(c) < 4:
             weird(conn, b"DNS_truncated_quest_too_short")
@@ -283,7 +284,6 @@ cdef Match reads_well(Span message, bint whole) noexcept nogil:
     cdef uint16_t flags, kind, cls
     cdef uint16_t counts[4]
     cdef uint32_t i, _i
-    cdef Name name
     cdef Resource r
     pass_over(&c, 2)
     flags = u16(&c)
@@ -293,7 +293,7 @@ cdef Match reads_well(Span message, bint whole) noexcept nogil:
         return Match.NO
     if not flags & FLAG_QR and (flags & 15 or counts[1]) and (flags >> 11 & 15) == 0:
         return Match.NO
-    if not read_name(NULL, message, &c, &name) or left(&c) < 4:
+    if not read_name(NULL, message, &c, NULL) or left(&c) < 4:
         return Match.NO if whole else Match.MAYBE
     kind, cls = u16(&c), u16(&c) & CLASS_MASK
     if cls not in (1, 3, 255) or kind == 0 or (kind > 300 and kind < 32768):
@@ -327,12 +327,14 @@ cdef bint is_repeated(const Draft* old, const Draft* d) noexcept nogil:
 cdef bint keep_resource(Conn* conn, Draft* d, uint16_t flags, int section, Span message, Resource* r) noexcept nogil:
     """Adds a resource record to the vector of its section.  False where the message should not be read on."""
     cdef Words w
+    cdef Name owner
     cdef bint fine
     w.n = 0
     fine = say_resource(conn, message, r, &w)
     if section == 1 and is_said(r.type, conn.flow.resp_p):
         if not is_set(d.record, QUERY):
-            keep_text(d, QUERY, span(r.owner.text, r.owner.n))
+            read_owner(message, r, &owner)
+            keep_text(d, QUERY, span(owner.text, owner.n))
         put_number(d.record, AA, flags & FLAG_AA != 0)
         put_number(d.record, RA, flags & FLAG_RA != 0)
         if not is_set(d.record, RTT) and conn.ts > d.record.ts:

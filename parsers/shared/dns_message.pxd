@@ -57,11 +57,12 @@ cdef struct Resource:              # one resource record (RFC 1035, 4.1.3)
     uint16_t type
     uint16_t cls
     uint32_t ttl
-    Name owner
+    Cursor owner                   # where its name begins; read_owner has it
     Span data
 
 
 cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept nogil
+cdef void read_owner(Span message, const Resource* r, Name* name) noexcept nogil
 cdef bint read_resource(Conn* conn, Span message, Cursor* c, Resource* r) noexcept nogil
 cdef void decode_netbios(Name* name) noexcept nogil
 cdef bint is_said(uint16_t kind, uint16_t port) noexcept nogil

@@ -18,11 +18,13 @@ cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept no
     """A name with its compression (RFC 1035, 4.1.4), in lower case, without the last dot.  False: not readable.
 
     A pointer leads backwards only, so that it ends.  ``conn`` is told what is odd; NULL when only a probe asks.
+    ``name`` is NULL where it is only passed over.
     """
     cdef Cursor at = c[0]
-    cdef uint32_t size, target, here, jumps = 0, end = message.n
+    cdef uint32_t size, target, here, jumps = 0, n = 0, end = message.n
     cdef Span label
-    name.n = 0
+    if name != NULL:
+        name.n = 0
     while True:
         here = end - left(&at)
         size = u8(&at)
@@ -47,20 +49,26 @@ cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept no
         if size > 63 and (conn == NULL or conn.flow.resp_p != NETBIOS_PORT):
             odd(conn, b"DNS_label_too_long")
             return False
-        if name.n + size + 1 > NAME_ROOM:
+        if n + size + 1 > NAME_ROOM:
             odd(conn, b"DNS_label_len_gt_name_len")
             return False
-        copy_lower(name.text + name.n, label)
-        name.text[name.n + size] = c'.'
-        name.n += size + 1
+        if name != NULL:
+            copy_lower(name.text + n, label)
+            name.text[n + size] = c'.'
+            name.n = n + size      # without the dot behind it
+        n += size + 1
     if jumps == 0:
         c[0] = at
         c.short = False
-    if name.n >= 255:
+    if n >= 255:
         odd(conn, b"DNS_NAME_too_long")
-    if name.n >= 2:
-        name.n -= 1
     return not c.short
+
+
+cdef void read_owner(Span message, const Resource* r, Name* name) noexcept nogil:
+    """Whose a resource record is."""
+    cdef Cursor c = r.owner
+    read_name(NULL, message, &c, name)
 
 
 cdef void odd(Conn* conn, const char* what) noexcept nogil:
@@ -85,7 +93,8 @@ cdef void decode_netbios(Name* name) noexcept nogil:
 cdef bint read_resource(Conn* conn, Span message, Cursor* c, Resource* r) noexcept nogil:
     """RFC 1035, 4.1.3.  False where the message cannot be read on."""
     cdef uint32_t size
-    if not read_name(conn, message, c, &r.owner):
+    r.owner = c[0]
+    if not read_name(conn, message, c, NULL):
         return False
     if left(c) < 4:
         odd(conn, b"DNS_truncated_ans_too_short")
@@ -174,6 +183,7 @@ cdef bint is_said(uint16_t kind, uint16_t port) noexcept nogil:
 cdef bint say_rarer(Conn* conn, Span message, const Resource* r, Cursor* c, Words* w) noexcept nogil:
     """DNSSEC (RFC 4034, RFC 5155), SSHFP (RFC 4255), LOC (RFC 1876), NAPTR (RFC 3403)."""
     cdef uint16_t kind = r.type
+    cdef Name owner
     if kind == TYPE_RRSIG:
         say(w, b"RRSIG ", 6)
         say_number(w, u16(c))
@@ -181,7 +191,8 @@ cdef bint say_rarer(Conn* conn, Span message, const Resource* r, Cursor* c, Word
         return say_signer(conn, message, r, w)
     if kind == TYPE_NSEC:
         say(w, b"NSEC ", 5)
-        say_name(w, &r.owner)
+        read_owner(message, r, &owner)
+        say_name(w, &owner)
         say(w, b" ", 1)
         return say_name_at(conn, message, r, 0, w)
     if kind == TYPE_DS:
