@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import backlog
 import traffic
 from measure import SENSOR, Cost, counted, in_turns, replay
 
@@ -97,6 +98,17 @@ class Table:
         both = in_turns({"one": replay(), "two": replay("--workers 2")}, capture, self.runs)
         walls = [both[name].wall - self.start.wall for name in ("two", "one")]
         self.add("trace: two workers' wall time, of one's", walls[0] / walls[1], "times", 0.58)
+        if backlog.is_possible():
+            self.live(capture)
+
+    def live(self, capture: Path) -> None:
+        """The same frames from a ring and from a file."""
+        part = self.work / "part.pcap"
+        backlog.beginning(capture, part)
+        packets = counted(part)["packets"]
+        self.add("live: user CPU for a packet from the ring, of the replay's",
+                 backlog.measured(part, 3) / (self.cost(part).user / packets), "times", 1.3)  # fmt: skip
+        part.unlink()
 
     def flows(self) -> None:
         most = int(1_000_000 * self.scale)
