@@ -56,6 +56,11 @@ def broken() -> tuple[type[Exception], ...]:
     return (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
+def is_read_once(name: str) -> bool:
+    """Standard input, or a pipe with a name: whoever reads has taken it from all others."""
+    return name == "-" or (os.path.exists(name) and not os.path.isfile(name))
+
+
 def find(patterns: list[str]) -> list[str]:
     """The files that paths, directories and globs mean, each once.  ``-`` is standard input.
 

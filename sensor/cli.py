@@ -108,7 +108,8 @@ def cloudmri() -> None:
 @click.option("--explain", type=click.IntRange(1), metavar="N",
               help="Show what each part of the sensor made of packet N.")
 @click.option("--workers", default="1", show_default=True, type=Workers(), metavar="N|auto",
-              help="Processes that share the work: each reads all and takes its flows; auto: one for each core.")
+              help="Processes that share the work: each reads all files and takes its flows; auto: one for each core. "
+                   "What comes through a pipe is for one process.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary and no progress.")
 @options(RECORDS)
 @click.pass_context
@@ -137,7 +138,7 @@ def replayed(*, files: tuple[str, ...], output: str, explain: int | None, worker
         from sensor.explain import explain_packet
         click.echo(explain_packet(names, explain, options))
         return 0
-    if workers == 1:
+    if workers == 1 or any(map(captures.is_read_once, names)):
         from sensor.engine import Replay
         return run(Replay(names, options), output, quiet)
     from sensor.parallel import ParallelReplay

@@ -26,7 +26,6 @@ from sensor.errors import SensorError
 from sensor.live.processes import FAILED, spawn
 from sensor.protocols import schemas
 from sensor.sinks import DirectorySink, Encoded, Sink, StreamSink
-from sensor.tee import Tee
 from sensor.turns import Turns
 
 LOG = logging.getLogger("cloudmri.engine")
@@ -59,8 +58,8 @@ class Helper:
 
 
 class ParallelReplay(Replay):
-    """A replay by several processes, which begin at once.  They write to the output themselves, in turns; what is left
-    to its iteration are certificates and the stats record."""
+    """A replay by several processes, which begin at once, of captures that each can open.  They write to the output
+    themselves, in turns; what is left to its iteration are certificates and the stats record."""
 
     def __init__(self, names: list[str], options: Options, shares: int, output: str) -> None:
         # the records of each process come apart by kind, for those of certificates are looked at
@@ -71,15 +70,13 @@ class ParallelReplay(Replay):
         self.told = 0
         self.others: list[Totals] = []
         self.worker.intake.shares = shares
-        tee = Tee(names, shares)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])      # until a child knows what it means
-        self.helpers = [self.start(share, tee) for share in range(1, shares)]     # now: a fork must have one thread
+        self.helpers = [self.start(share) for share in range(1, shares)]     # now: a fork must have one thread
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        self.names = tee.names_for(0)
 
-    def start(self, share: int, tee: Tee) -> Helper:
+    def start(self, share: int) -> Helper:
         reads, writes = os.pipe()
-        pid = spawn(f"share-{share}", lambda: self.help(share, tee, writes))
+        pid = spawn(f"share-{share}", lambda: self.help(share, writes))
         os.close(writes)
         return Helper(pid, reads)
 
@@ -162,7 +159,7 @@ class ParallelReplay(Replay):
 
     # ---- another process -------------------------------------------------------------------------------------------
 
-    def help(self, share: int, tee: Tee, answer: int) -> NoReturn:
+    def help(self, share: int, answer: int) -> NoReturn:
         """Its whole life: the records of its flows to the output, at the end what is left to its parent to say."""
         code = FAILED
         try:
@@ -170,7 +167,6 @@ class ParallelReplay(Replay):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
             logging.getLogger("cloudmri.captures").disabled = True     # what is wrong with a capture is said once
             self.helpers = []
-            self.names = tee.names_for(share)
             self.worker.intake.share = share
             self.output.join()
             for _ in super().flows():

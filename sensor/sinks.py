@@ -24,7 +24,7 @@ class StreamSink:
         self.stream = stream
 
     def write(self, kind: str | None, data: Encoded) -> None:
-        self.stream.write(data)
+        write_all(self.stream, data)
         self.stream.flush()
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class DirectorySink:
 
 
 def write_all(file: BinaryIO, data: Encoded) -> None:
-    """All of it, also where the system takes a part at a time."""
+    """All of it, also where the system takes a part at a time, as it does of what has no buffer (PYTHONUNBUFFERED)."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest):]
