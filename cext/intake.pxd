@@ -13,8 +13,8 @@ from cext.types cimport Time
 cdef class Intake:
     cdef Decap decap
     cdef Filter filter
-    cdef public uint32_t shares    # among which packets are divided by their ends
-    cdef public uint32_t share     # the one that is taken
+    cdef public uint32_t shares    # of all flows, by their ends: those of other shares are passed over
+    cdef public uint32_t share     # … ours, from 0
     cdef Time begin                # bounds of the packets used
     cdef Time end
     cdef Time now                  # the latest time of all frames

@@ -17,14 +17,11 @@ cdef extern from "mapped.h" nogil:
 @final
 cdef class MappedFile:
     cdef Mapping* mapping
-    cdef readonly uint64_t number  # no other of this process has it
-    cdef readonly int fd
     cdef const uint8_t* p
     cdef uint64_t at               # what is mapped, in the file
     cdef uint64_t end
     cdef uint64_t given_back       # up to here
 
-    cdef bint has(self, const uint8_t* p) noexcept nogil
     cdef bint is_cut(self) noexcept nogil
     cdef bint is_shortened(self) noexcept nogil
     cdef void move_on(self, uint64_t done, uint64_t begin, uint64_t end) noexcept nogil

@@ -5,19 +5,15 @@ What nobody looks at, such as most of a download, is not even copied.
 cdef enum:
     LARGE_PAGE = 1 << 21           # a mapping begins at one, in the file and in memory: so the kernel can use them
 
-cdef uint64_t made = 0
-
 
 cdef MappedFile map_from(int fd, uint64_t at, uint64_t end):
     """A file from the large page on in which ``at`` is.  None where it cannot be mapped."""
-    global made
     cdef MappedFile new = MappedFile.__new__(MappedFile)
-    new.fd, new.at, new.end = fd, at - at % LARGE_PAGE, end
+    new.at, new.end = at - at % LARGE_PAGE, end
     new.mapping = map_file(fd, new.at, end - new.at)
     if new.mapping == NULL:
         return None
-    made += 1
-    new.number, new.p, new.given_back = made, new.mapping.p, new.at
+    new.p, new.given_back = new.mapping.p, new.at
     return new
 
 
@@ -25,10 +21,6 @@ cdef class MappedFile:
     def __dealloc__(self):
         if self.mapping != NULL:
             unmap_file(self.mapping)
-
-    cdef bint has(self, const uint8_t* p) noexcept nogil:
-        """These bytes are the file's."""
-        return self.p <= p < self.p + (self.end - self.at)
 
     cdef bint is_cut(self) noexcept nogil:
         """The file was cut off while it was mapped: bytes that were looked at may be zeros instead."""

@@ -8,7 +8,7 @@ what nobody looks at, such as most of a download, is not even copied.
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdlib cimport calloc, free
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 from cext.buffer cimport reserve
 from cext.mapped cimport map_from
@@ -67,10 +67,14 @@ cdef class Capture(FrameSource):
         """What is not read yet to the start of memory of our own, with room for ``more`` behind it.  False: memory is
         out."""
         cdef size_t left = self.size - self.at
-        self.own.n = 0 if self.file is not None else self.size
-        if not reserve(&self.own, left + more):
+        cdef size_t kept = left if self.file is None else 0
+        if kept:
+            memmove(self.own.p, self.own.p + self.at, kept)
+        self.own.n = kept
+        if not reserve(&self.own, left - kept + more):
             return False
-        memmove(self.own.p, self.base + self.at if self.file is not None else self.own.p + self.at, left)
+        if self.file is not None:
+            memcpy(self.own.p, self.base + self.at, left)
         if self.is_cut():
             left = 0               # some of them may be zeros
         self.file = None
