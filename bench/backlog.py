@@ -23,8 +23,8 @@ from pathlib import Path
 
 from live import SENDER, SENSOR, address_to_the_sensor, children, inside, wire
 
-RING = 4096  # MB
-ROOM = 800 << 20  # bytes of a capture: in the ring each frame has another 100
+RING = 64, 4096  # MB, at least and at most
+ROOM = 800 << 20  # bytes of a capture: in the ring each frame has another 100, and they are to fill less than a quarter
 
 
 def is_possible() -> bool:
@@ -76,7 +76,8 @@ def await_rest(pid: int) -> None:
 
 def drained(frames: Path, work: Path) -> tuple[float, int]:
     """User CPU seconds of a worker for frames that are in its ring, and how many there were.  Inside of ``wire``."""
-    words = [sys.executable, "-m", "sensor", "live", "-i", "t0", "--ring-size", str(RING), "--block-timeout", "1000",
+    ring = min(max(RING[0], 5 * frames.stat().st_size >> 20), RING[1])
+    words = [sys.executable, "-m", "sensor", "live", "-i", "t0", "--ring-size", str(ring), "--block-timeout", "1000",
              "--output", str(work / "out"), "--metrics-listen", "none"]  # fmt: skip
     with subprocess.Popen(inside(SENSOR, words), stderr=subprocess.DEVNULL) as process:
         worker = worker_of(process.pid)
@@ -94,7 +95,7 @@ def drained(frames: Path, work: Path) -> tuple[float, int]:
     stats = json.loads((work / "out" / "stats.log").read_text().splitlines()[-1])
     if stats["kernel_drops"] or stats["bodies_shed"] or stats["flows_unparsed"]:
         sys.exit("bench: the ring was too small for all frames")
-    return seconds * user / (user + system), stats["packets"]
+    return seconds * user / (user + system) if user + system else seconds, stats["packets"]
 
 
 def measured(capture: Path, runs: int) -> float:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     yield importlib.import_module("table")
-    for name in ("measure", "table", "traffic"):
+    for name in ("backlog", "live", "measure", "table", "traffic"):
         sys.modules.pop(name, None)
 
 
