@@ -17,9 +17,19 @@ cdef enum:
 cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept nogil:
     """A name with its compression (RFC 1035, 4.1.4), in lower case, without the last dot.  False: not readable.
 
-    A pointer leads backwards only, so that it ends.  ``conn`` is told what is odd; NULL when only a probe asks.
-    ``name`` is NULL where it is only passed over.
+    ``conn`` is told what is odd; NULL when only a probe asks.  ``name`` is NULL where it is only passed over.
     """
+    return walk_name(conn, message, c, name, 255 if conn != NULL and conn.flow.resp_p == NETBIOS_PORT else 63)
+
+
+cdef void read_owner(Span message, const Resource* r, Name* name) noexcept nogil:
+    """Whose a resource record is, which has been read: what was odd of the name is told."""
+    cdef Cursor c = r.owner
+    walk_name(NULL, message, &c, name, 255)
+
+
+cdef bint walk_name(Conn* conn, Span message, Cursor* c, Name* name, uint32_t longest) noexcept nogil:
+    """The same, with labels of up to ``longest`` bytes.  A pointer leads backwards only, so that it ends."""
     cdef Cursor at = c[0]
     cdef uint32_t size, target, here, jumps = 0, n = 0, end = message.n
     cdef Span label
@@ -46,7 +56,7 @@ cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept no
         if at.short:
             odd(conn, b"DNS_label_len_gt_pkt")
             return False
-        if size > 63 and (conn == NULL or conn.flow.resp_p != NETBIOS_PORT):
+        if size > longest:
             odd(conn, b"DNS_label_too_long")
             return False
         if n + size + 1 > NAME_ROOM:
@@ -63,12 +73,6 @@ cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept no
     if n >= 255:
         odd(conn, b"DNS_NAME_too_long")
     return not c.short
-
-
-cdef void read_owner(Span message, const Resource* r, Name* name) noexcept nogil:
-    """Whose a resource record is."""
-    cdef Cursor c = r.owner
-    read_name(NULL, message, &c, name)
 
 
 cdef void odd(Conn* conn, const char* what) noexcept nogil:

@@ -152,6 +152,13 @@ def test_netbios_names_are_decoded() -> None:
     assert (record["query"], record["opcode_name"]) == ("fileserver".upper(), "netbios-query")
 
 
+@pytest.mark.parametrize("port, owner", [(137, "a" * 100), (53, "a" * 63)])
+def test_an_answer_without_a_question_tells_whose_it_is(port: int, owner: str) -> None:
+    """Labels of NetBIOS may be longer than 63 bytes, as Zeek has them."""
+    reply = message(1, ANSWER, [], [resource(name(owner + ".test"), 1, bytes(4))])
+    assert exchange((False, reply), port=port).one("dns")["query"] == owner + ".test"
+
+
 def test_multicast_is_no_reason_to_change_ends() -> None:
     """mDNS: answers come unasked, from anyone, to the group (RFC 6762, 6)."""
     reply = message(0, 0x8400, [], [resource(name("printer.local"), 1, bytes([10, 0, 0, 9]), cls=0x8001)])
