@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from live import SENDER, SENSOR, address_to_the_sensor, children, inside, wire
+from live import SENDER, SENSOR, address_to_the_sensor, family, inside, wire
 
 RING = 64, 4096  # MB, at least and at most
 ROOM = 800 << 20  # bytes of a capture: in the ring each frame has another 100, and they are to fill less than a quarter
@@ -52,9 +52,7 @@ def worker_of(pid: int) -> int:
     until = time.monotonic() + 30
     while time.monotonic() < until:
         time.sleep(0.2)
-        found = [pid, *children(pid)]
-        found += [grandchild for child in found[1:] for grandchild in children(child)]
-        for one in found:
+        for one in family(pid):
             if "worker" in Path(f"/proc/{one}/comm").read_text():
                 return one
     sys.exit("bench: the sensor has no worker")

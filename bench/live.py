@@ -74,11 +74,15 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def family(pid: int) -> list[int]:
+    """A process, those that it began, and those that they did."""
+    found = [pid, *children(pid)]
+    return found + [grandchild for child in found[1:] for grandchild in children(child)]
+
+
 def worker_memory(pid: int) -> int:
     """RssAnon of the largest descendant in KB, the ring not counted."""
-    found = [pid, *children(pid)]
-    found += [grandchild for child in found[1:] for grandchild in children(child)]
-    sizes = [re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{one}/status").read_text()) for one in found]
+    sizes = [re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{one}/status").read_text()) for one in family(pid)]
     return max(int(size[1]) for size in sizes if size)
 
 

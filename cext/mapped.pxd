@@ -6,6 +6,7 @@ cdef extern from "mapped.h" nogil:
     cdef struct Mapping:
         uint8_t* p
         bint cut
+        uint64_t end
     Mapping* map_file(int fd, uint64_t at, size_t n)
     bint is_shortened(const Mapping* m)
     void unmap_file(Mapping* m)
@@ -17,9 +18,7 @@ cdef extern from "mapped.h" nogil:
 @final
 cdef class MappedFile:
     cdef Mapping* mapping
-    cdef const uint8_t* p
-    cdef uint64_t at               # what is mapped, in the file
-    cdef uint64_t end
+    cdef uint64_t at               # what is mapped begins here, in the file
     cdef uint64_t given_back       # up to here
 
     cdef bint is_cut(self) noexcept nogil

@@ -9,12 +9,9 @@ cdef enum:
 cdef MappedFile map_from(int fd, uint64_t at, uint64_t end):
     """A file from the large page on in which ``at`` is.  None where it cannot be mapped."""
     cdef MappedFile new = MappedFile.__new__(MappedFile)
-    new.at, new.end = at - at % LARGE_PAGE, end
+    new.at = new.given_back = at - at % LARGE_PAGE
     new.mapping = map_file(fd, new.at, end - new.at)
-    if new.mapping == NULL:
-        return None
-    new.p, new.given_back = new.mapping.p, new.at
-    return new
+    return new if new.mapping != NULL else None
 
 
 cdef class MappedFile:

@@ -2,8 +2,7 @@
 
 pcap in both byte orders and both resolutions; pcapng with several sections and interfaces, if_tsresol and if_tsoffset,
 enhanced, simple and the old packet blocks; other blocks are passed over (draft-ietf-opsawg-pcap,
-draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk, or those of a mapped file, stretch by stretch:
-what nobody looks at, such as most of a download, is not even copied.
+draft-ietf-opsawg-pcapng).  The bytes are fed chunk by chunk, or are those of a mapped file, stretch by stretch.
 """
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -93,13 +92,13 @@ cdef class Capture(FrameSource):
             self.state = CUT_OFF
         if end >= file_size:
             return 0
-        if self.file is None or end == self.file.end:
+        if self.file is None or end == self.file.mapping.end:
             file = map_from(fd, start, file_size)
             if file is None:
                 return -1
             self.file = file
-            self.base, self.size, self.at, self.dropped = file.p + (start - file.at), left, 0, start
-        more = min(more, min(self.file.end, file_size) - end)
+            self.base, self.size, self.at, self.dropped = file.mapping.p + (start - file.at), left, 0, start
+        more = min(more, min(self.file.mapping.end, file_size) - end)
         self.file.move_on(start, end, end + more)
         self.size += more
         if self.state == HUNGRY:

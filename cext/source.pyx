@@ -1,7 +1,7 @@
 """The contract of what gives frames.
 
 ``fill`` gives up to ``room`` of them, none later than ``limit``; 0: none is here now.  They live until the next
-``fill``, or until their block is given back.  ``look_ahead``, called for each packet of a batch that is worked on,
+``fill``, or until their block is given back.  ``look_ahead``, called for each frame of a batch when it is worked on,
 fetches a frame of the next.  A source that lends blocks says ``boundary`` behind the last frame of one, and has it back
 by ``give_back`` when all that came of it is booked.  ``filled`` says how much of what it can keep waits to be read, in
 percent.  A live source names its descriptors by ``poll_also``, and can be waited for.

@@ -1,8 +1,7 @@
 """Files, directories, globs and standard input → captures in the order of time.
 
 Plain files are mapped.  All else is read in chunks that fit a near cache, right to where frames are taken from; gzip,
-zstd and xz are unpacked.
-The content tells which is which, never the name.
+zstd and xz are unpacked.  The content tells which is which, never the name.
 """
 import glob
 import io
@@ -17,7 +16,7 @@ from cext.pcap import Capture
 from sensor.errors import CaptureError
 
 LOG = logging.getLogger("cloudmri.captures")
-CHUNK, STRETCH = 1 << 20, 8 << 20   # bytes that are read at a time, and mapped
+CHUNK, STRETCH = 1 << 20, 8 << 20  # bytes that are read at a time, and of a mapped file
 LONGEST_MAGIC = 6
 CAPTURE_MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1",
                   b"\x0a\x0d\x0d\x0a")
@@ -150,8 +149,7 @@ class Source:
         about = os.fstat(file.fileno())
         if stat.S_ISDIR(about.st_mode):
             raise CaptureError(f"{self.name}: is a directory")
-        self.is_pipe = not stat.S_ISREG(about.st_mode)
-        if about.st_size and self.name != "-" and not self.is_pipe:
+        if about.st_size and self.name != "-" and stat.S_ISREG(about.st_mode):
             magic = os.pread(file.fileno(), LONGEST_MAGIC, 0)
             if not any(magic.startswith(start) for start in DECOMPRESSORS):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)

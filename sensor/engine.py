@@ -2,7 +2,6 @@
 
 ``build`` makes the worker, for a live run too.
 """
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +19,6 @@ from sensor.protocols import check_kinds
 from sensor.sinks import Encoded
 from sensor.tenants import Tenants
 
-LOG = logging.getLogger("cloudmri.engine")
 Format = Literal["json", "msgpack"]
 Chunk = tuple[str | None, Encoded]  # kind, or None for all kinds mixed; encoded records
 MOST_PORTS = 8
