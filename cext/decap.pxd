@@ -11,7 +11,7 @@ from cext.wire cimport be64, mix64
 cdef enum:
     MOST_STEPS = 32                # layers of any kind in one frame
     MOST_ENVELOPES = 65536
-    MIRRORS = 256
+    MIRRORS = 1024
 
 
 cdef struct Step:                  # for --explain: what the walk met, and where

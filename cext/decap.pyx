@@ -114,7 +114,7 @@ cdef class Decap:
             return False
         have = min(have, said)
         out.sport, out.dport, out.seq, out.ack = be16(t), dport, 0, 0
-        out.flags, out.window, out.window_scale = 0, 0, 0
+        out.flags, out.window, out.window_scale, out.sight = 0, 0, 0, 0
         out.payload, out.end, out.captured, out.claimed = t + 8, t + have, have - 8, said - 8
         return True
 

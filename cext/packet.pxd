@@ -61,6 +61,7 @@ cdef struct Envelope:              # what the mirror put around a packet; no pad
 cdef struct Packet:
     Time ts
     uint64_t hash                  # symmetric over the ends, tenant included
+    uint64_t sight                 # of a datagram: its key among those that twins have shown; 0: nobody has asked
     uint32_t lot                   # symmetric over the ends alone: decides whose share the flow is
     Addr src
     Addr dst

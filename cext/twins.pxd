@@ -29,7 +29,7 @@ cdef class Twins:
     cdef void forget(self) noexcept nogil
     cdef bint is_handshake_known(self, Flow* f, Time now) noexcept nogil
     cdef bint is_datagram_known(self, Flow* f, const Packet* p) noexcept nogil
-    cdef void prefetch_sights(self, const Flow* f, const Packet* p) noexcept nogil
+    cdef void prefetch_sights(self, const Flow* f, Packet* p) noexcept nogil
     cdef uint64_t datagram_key(self, const Packet* p) noexcept nogil
     cdef uint64_t end(self, const Addr* a, uint32_t port, uint32_t start) noexcept nogil
     cdef bint look(self, Flow* f, uint64_t key, Time now, Time longest) noexcept nogil

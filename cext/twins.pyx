@@ -54,12 +54,13 @@ cdef class Twins:
         """One of a flow's first datagrams has come.  True when another tenant has shown it too."""
         if p.captured == 0 or f.ends[0].packets + f.ends[1].packets > LOOKS:
             return False
-        return self.look(f, self.datagram_key(p), p.ts, COPY * <Time>SECOND)
+        return self.look(f, p.sight if p.sight else self.datagram_key(p), p.ts, COPY * <Time>SECOND)
 
-    cdef void prefetch_sights(self, const Flow* f, const Packet* p) noexcept nogil:
+    cdef void prefetch_sights(self, const Flow* f, Packet* p) noexcept nogil:
         """Where is_datagram_known will look; NULL for a packet that begins a flow."""
         if f == NULL or f.ends[0].packets + f.ends[1].packets < LOOKS:
-            prefetch(&self.sets[self.datagram_key(p) & (SETS - 1)])
+            p.sight = self.datagram_key(p)
+            prefetch(&self.sets[p.sight & (SETS - 1)])
 
     cdef uint64_t datagram_key(self, const Packet* p) noexcept nogil:
         cdef uint64_t h = mix64(self.end(&p.src, p.sport, p.claimed), self.end(&p.dst, p.dport, 0) + self.secret)

@@ -52,7 +52,7 @@ cdef class Worker:
     cdef void book(self, FrameSource source) noexcept nogil
     cdef find_places(self, FrameSource source)
     cdef void weigh(self) noexcept nogil
-    cdef void process(self, FrameSource source, const Packet* batch, int n, Time now) noexcept nogil
+    cdef void process(self, FrameSource source, Packet* batch, int n, Time now) noexcept nogil
     cdef void leave_twin(self, Flow* f) noexcept nogil
     cdef void take(self, const Packet* p) noexcept nogil
     cdef Time wake(self, const Flow* f) noexcept nogil

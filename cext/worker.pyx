@@ -250,7 +250,7 @@ cdef class Worker:
 
     # ---- packets ----------------------------------------------------------------------------------------------------
 
-    cdef void process(self, FrameSource source, const Packet* batch, int n, Time now) noexcept nogil:
+    cdef void process(self, FrameSource source, Packet* batch, int n, Time now) noexcept nogil:
         """A batch: time goes on to that of its last frame, and each packet goes into its flow."""
         cdef int i
         for i in range(n):

@@ -308,11 +308,11 @@ cdef class Writer(Sink):
         cdef uint64_t low = mix64((a ^ b) ^ c ^ high, ~(a + b))
         cdef int i
         text[0] = c'C'
-        for i in range(17):
-            if i == 9:
-                high = low
-            text[1 + i] = BASE62[high % 62]
+        for i in range(8):         # both halves at once: each digit of one waits for the digit before
+            text[1 + i], text[10 + i] = BASE62[high % 62], BASE62[low % 62]
             high //= 62
+            low //= 62
+        text[9] = BASE62[high % 62]
 
     # ---- the owner's side ------------------------------------------------------------------------------------------
 

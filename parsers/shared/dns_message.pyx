@@ -12,6 +12,7 @@ from cext.types cimport set_v4, set_v6
 
 cdef enum:
     MOST_JUMPS = 32                # compression pointers in a name
+    FIRST_NAME = 12                # where it begins in a message: behind the header
 
 
 cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept nogil:
@@ -29,8 +30,10 @@ cdef void read_owner(Span message, const Resource* r, Name* name) noexcept nogil
 
 
 cdef bint walk_name(Conn* conn, Span message, Cursor* c, Name* name, uint32_t longest) noexcept nogil:
-    """The same, with labels of up to ``longest`` bytes.  A pointer leads backwards only, so that it ends."""
+    """The same, with labels of up to ``longest`` bytes.  A pointer leads backwards only, so that it ends.  One to the
+    first name of the message, as most answers have it, is not followed in vain: that name was read before."""
     cdef Cursor at = c[0]
+    cdef bint is_first = left(c) + FIRST_NAME >= message.n
     cdef uint32_t size, target, here, jumps = 0, n = 0, end = message.n
     cdef Span label
     if name != NULL:
@@ -48,6 +51,8 @@ cdef bint walk_name(Conn* conn, Span message, Cursor* c, Name* name, uint32_t lo
             if at.short or target >= here or jumps > MOST_JUMPS:
                 odd(conn, b"DNS_label_forward_compress_offset" if target >= here else b"DNS_excessive_compression")
                 c.short = jumps > MOST_JUMPS
+                break
+            if target == FIRST_NAME and n == 0 and name == NULL and not is_first:
                 break
             at = within(part(message, target, here - target))
             end = here

@@ -181,6 +181,21 @@ def test_odd_messages_are_named(bad: bytes, odd: str) -> None:
     assert odd in [r["name"] for r in exchange((True, good), (True, bad)).of("weird")]
 
 
+@pytest.mark.parametrize(
+    "owner, odd",
+    [
+        (b"\xc3\xff", "DNS_label_forward_compress_offset"),
+        (5 * (b"\x3c" + b"b" * 60) + HERE, "DNS_label_len_gt_name_len"),
+    ],
+)
+def test_odd_owners_are_named(owner: bytes, odd: str) -> None:
+    """A pointer to the question's name alone is not followed; any other is."""
+    asked = [question(".".join(["a" * 60] * 4))]
+    reply = message(1, ANSWER, asked, [resource(owner, 1, bytes(4))])
+    got = exchange((True, message(1, QUERY, asked)), (False, reply))
+    assert odd in [r["name"] for r in got.of("weird")]
+
+
 def test_pointers_in_a_circle_end() -> None:
     """Each leads to an earlier one: none can lead forwards, and there is a bound (RFC 1035, 4.1.4)."""
     chain = b"".join(struct.pack(">H", 0xC00C + 2 * i) for i in range(60))
