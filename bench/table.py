@@ -55,18 +55,18 @@ class Table:
         return traffic.made(self.work / f"{name}.pcap", fill)
 
     def cost(self, capture: Path, options: str = "", runs: int | None = None) -> Cost:
-        """Without start-up, which is a row of its own."""
-        found = in_turns({"ours": replay(options)}, capture, runs or self.runs)["ours"]
-        return Cost(found.user - self.start.user, found.system - self.start.system, found.wall - self.start.wall,
-                    found.memory, found.records)  # fmt: skip
+        """Without start-up, which is a row of its own, and measured in turns with this."""
+        commands = {"ours": replay(options), "start": self.start}
+        found = in_turns(commands, capture, runs or self.runs)
+        return found["ours"].without(found["start"])
 
     def starts(self) -> None:
         small = self.make("one", traffic.many_flows(1))
+        self.start = replay().replace("{pcap}", str(small))
         python = shlex.quote(sys.executable)
         sensor = shlex.join(SENSOR)
-        commands = {"click": f"{python} -c 'import click'", "version": f"{sensor} --version", "replay": replay()}
+        commands = {"click": f"{python} -c 'import click'", "version": f"{sensor} --version", "replay": self.start}
         found = in_turns(commands, small, 4 * self.runs)
-        self.start = found["replay"]
         self.add("--version, of importing click", found["version"].cpu / found["click"].cpu, "times", 1.3)
         self.add("replay of one flow, of importing click", found["replay"].cpu / found["click"].cpu, "times", 2.5)
 
@@ -95,8 +95,8 @@ class Table:
             found = in_turns({kind: f"{bare} {kind}" for kind in ("http", "stats")}, capture, self.runs)
             more = found["http"].user - found["stats"].user
             self.add("an http record, from the parser's state to bytes", more / records["http.log"] * 1e9, "ns", 400)
-        both = in_turns({"one": replay(), "two": replay("--workers 2")}, capture, self.runs)
-        walls = [both[name].wall - self.start.wall for name in ("two", "one")]
+        found = in_turns({"one": replay(), "two": replay("--workers 2"), "start": self.start}, capture, self.runs)
+        walls = [found[name].without(found["start"]).wall for name in ("two", "one")]
         self.add("trace: two workers' wall time, of one's", walls[0] / walls[1], "times", 0.58)
         if backlog.is_possible():
             self.live(capture)
@@ -123,7 +123,8 @@ class Table:
         many.unlink()
         for kind, idle in (("UDP", traffic.idle_udp(most)), ("TCP", traffic.idle_tcp(most))):
             capture = self.make("idle", idle)
-            held = self.cost(capture, "--only stats", runs=1).memory - self.start.memory
+            found = in_turns({"flows": replay("--only stats"), "start": self.start}, capture, 1)
+            held = found["flows"].memory - found["start"].memory
             self.add(f"{most:,} {kind} flows at once: memory of each", held * 1e6 / most, "bytes", 512)
             capture.unlink()
         new = self.make("new", traffic.new_flows(most))
