@@ -27,8 +27,6 @@ cdef inline void fetch_frame(const uint8_t* p, size_t step) noexcept nogil:
     prefetch(p + 64)
     prefetch(p + 128)
     prefetch(p + 192)
-    prefetch(p + 256)
-    prefetch(p + 320)
     prefetch(p + 3 * step)
     prefetch(p + 3 * step + 64)
 
