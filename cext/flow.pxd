@@ -152,6 +152,7 @@ cdef class FlowTable:
     cdef uint32_t used[2]          # places in it that were ever taken
     cdef uint32_t most             # flows at a time
     cdef uint64_t count
+    cdef bint ending               # no packet comes any more: buckets tell nothing
     cdef uint32_t free_list[2]
     cdef uint32_t wheel[WHEEL_SLOTS]
     cdef int64_t wheel_at          # slot number up to which all was looked at
@@ -163,6 +164,7 @@ cdef class FlowTable:
     cdef Flow* take_place(self, bint of_tcp) noexcept nogil
     cdef Flow* create(self, const Packet* p, bint flip) noexcept nogil
     cdef void remove(self, Flow* f) noexcept nogil
+    cdef void leave(self, const Flow* f) noexcept nogil
     cdef void hang_up(self, Flow* f) noexcept nogil
     cdef void unlink(self, Flow* f) noexcept nogil
     cdef void schedule_later(self, Flow* f) noexcept nogil

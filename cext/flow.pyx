@@ -132,8 +132,17 @@ cdef class FlowTable:
         self.buckets[i] = b
 
     cdef void remove(self, Flow* f) noexcept nogil:
-        """Out of buckets and wheel; its place is free.  What follows in the run of buckets is moved up: where its run
-        began stands in its tag, so no other flow is touched, which would be a miss of the cache each."""
+        """Out of buckets and wheel; its place is free."""
+        if not self.ending:
+            self.leave(f)
+        self.unlink(f)
+        f.timer_next = self.free_list[f.number & OF_TCP != 0]
+        self.free_list[f.number & OF_TCP != 0] = f.number
+        self.count -= 1
+
+    cdef void leave(self, const Flow* f) noexcept nogil:
+        """Out of buckets.  What follows in the run of buckets is moved up: where its run began stands in its tag, so no
+        other flow is touched, which would be a miss of the cache each."""
         cdef uint32_t i = tag_of(f.hash) & self.mask, j, home
         while self.buckets[i].number != f.number:
             i = (i + 1) & self.mask
@@ -147,10 +156,6 @@ cdef class FlowTable:
                 self.buckets[i] = self.buckets[j]
                 i = j
         self.buckets[i].number = self.buckets[i].tag = NO_FLOW
-        self.unlink(f)
-        f.timer_next = self.free_list[f.number & OF_TCP != 0]
-        self.free_list[f.number & OF_TCP != 0] = f.number
-        self.count -= 1
 
     cdef void hang_up(self, Flow* f) noexcept nogil:
         """Into the slot that comes by when the flow is to be looked at, unless it hangs in a sooner one."""
@@ -259,7 +264,8 @@ cdef class FlowTable:
         if number == NO_FLOW:
             return
         f = self.at(number)
-        self.prefetch_bucket(f.hash)
+        if not self.ending:
+            self.prefetch_bucket(f.hash)
         if f.timer_next != NO_FLOW:
             prefetch(self.at(f.timer_next))
 
@@ -286,8 +292,12 @@ cdef class FlowTable:
         self.schedule(f, f.wake)
 
     cdef Flow* any(self) noexcept nogil:
-        """A flow, while there is one: for the end of a run, in the order of the wheel."""
+        """A flow, while there is one: for the end of a run, in the order of the wheel.  No packet may come before the
+        last of them was removed: none is found by its hash any more, for that would be a miss of the cache each."""
         cdef Flow* f = self.first_from(self.wheel_at + 1)
+        if f != NULL and not self.ending:
+            self.clear_buckets()
+        self.ending = f != NULL
         if f != NULL:
             self.expect(f.timer_next)
         return f
