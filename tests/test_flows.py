@@ -335,3 +335,24 @@ def test_all_flows_end_however_many_records_that_makes() -> None:
     got = Run(pcap(frames))
     assert len(got.of("conn")) == 3000 and len(got.output) > 1 << 19
     assert got.worker.memory()["flows"] == 0
+
+
+def test_a_worker_may_begin_anew_when_all_flows_have_ended() -> None:
+    """While they end none is found any more; behind the last a packet finds its flow as before."""
+    frames: list[Timed] = []
+    for i in range(100):
+        client, port = f"10.1.0.{i}", 1000 + i
+        frames += [
+            (START + i * 1e-3, ethernet(ip(client, "10.2.0.1", 17, udp(port, 9, b"ask")))),
+            (START + i * 1e-3 + 1e-4, ethernet(ip("10.2.0.1", client, 17, udp(9, port, b"answer")))),
+        ]
+    got = run(frames)
+    for _ in range(2):
+        got.capture = Capture()
+        got.capture.feed(pcap(frames))
+        got.capture.end()
+        got.read()
+        while got.worker.finish_flows():
+            got.take()
+        got.take()
+    assert [(r["orig_pkts"], r["resp_pkts"]) for r in got.of("conn")] == [(1, 1)] * 300
