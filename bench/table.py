@@ -72,6 +72,7 @@ class Table:
 
     def trace(self, capture: Path, others: dict[str, str]) -> None:
         """A recorded trace: ours, others', and what reading it costs at least."""
+        read_from_disk(capture)
         packets = counted(capture)["packets"]
         floor = self.work / "floor"
         subprocess.run(["gcc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
@@ -182,6 +183,16 @@ def main() -> None:
             )
             + "\n"
         )
+
+
+def read_from_disk(capture: Path) -> None:
+    """Brings a file into the page cache as a first replay finds it there: read in order, in large folios.  How it was
+    written, or how much of it was given up since, makes a fifth of a replay's time."""
+    with capture.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while file.read(8 << 20):
+            pass
 
 
 def others(args: argparse.Namespace) -> dict[str, str]:
