@@ -62,7 +62,7 @@ class Table:
 
     def starts(self) -> None:
         small = self.make("one", traffic.many_flows(1))
-        self.start = replay().replace("{pcap}", str(small))
+        self.start = replay().replace("{pcap}", shlex.quote(str(small)))
         python = shlex.quote(sys.executable)
         sensor = shlex.join(SENSOR)
         commands = {"click": f"{python} -c 'import click'", "version": f"{sensor} --version", "replay": self.start}

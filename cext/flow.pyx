@@ -295,11 +295,11 @@ cdef class FlowTable:
         """A flow, while there is one: for the end of a run, in the order of the wheel.  No packet may come before the
         last of them was removed: none is found by its hash any more, for that would be a miss of the cache each."""
         cdef Flow* f = self.first_from(self.wheel_at + 1)
-        if f != NULL and not self.ending:
-            self.clear_buckets()
-        self.ending = f != NULL
         if f != NULL:
+            if not self.ending:
+                self.clear_buckets()
             self.expect(f.timer_next)
+        self.ending = f != NULL
         return f
 
     cdef Flow* after(self, const Flow* f) noexcept nogil:

@@ -14,9 +14,9 @@ from cext.parser cimport Conn, Match, Parser, Reason, Verdict, confirm, emit_dra
 from cext.record cimport (Draft, Drafts, Schema, free_draft, get_text, is_set, keep_count, keep_item, keep_text,
                           new_draft, put_number, put_text, put_word, queue_draft, unqueue_draft)
 from cext.types cimport Addr, set_v4, set_v6
-from parsers.shared.dns_message cimport (NETBIOS_PORT, TYPE_OPT, TYPE_SRV, Name, Resource, Words, decode_netbios,
-                                         is_said, read_name, read_owner, read_resource, say, say_addr, say_number,
-                                         say_resource)
+from parsers.shared.dns_message cimport (HEADER, NETBIOS_PORT, TYPE_OPT, TYPE_SRV, Name, Resource, Words,
+                                         decode_netbios, is_said, read_name, read_owner, read_resource, say, say_addr,
+                                         say_number, say_resource)
 from parsers.shared.names cimport LONGEST_UNKNOWN, NameTable
 
 from cext.parser import register
@@ -71,7 +71,6 @@ cdef NameTable opcodes = NameTable(OPCODES, "opcode-")
 cdef NameTable netbios_opcodes = NameTable(NETBIOS_OPCODES, "nb-opcode-")
 
 cdef enum:
-    HEADER = 12
     MOST_QUESTIONS = 25            # a message with more is something else (Zeek)
     MOST_WAITING = 250             # questions and answers of a flow without their counterpart
     LONGEST_MESSAGE = 65535

@@ -6,6 +6,7 @@ from cext.parser cimport Conn
 from cext.types cimport Addr, Span
 
 cdef enum:
+    HEADER = 12                    # the first name of a message begins behind it (RFC 1035, 4.1)
     NAME_ROOM = 512                # a name is at most 255 bytes long (RFC 1035, 2.3.4); its bytes may be anything
     WORDS_ROOM = 4096              # of one answer
     NETBIOS_PORT = 137

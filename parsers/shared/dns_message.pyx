@@ -12,7 +12,6 @@ from cext.types cimport set_v4, set_v6
 
 cdef enum:
     MOST_JUMPS = 32                # compression pointers in a name
-    FIRST_NAME = 12                # where it begins in a message: behind the header
 
 
 cdef bint read_name(Conn* conn, Span message, Cursor* c, Name* name) noexcept nogil:
@@ -33,7 +32,7 @@ cdef bint walk_name(Conn* conn, Span message, Cursor* c, Name* name, uint32_t lo
     """The same, with labels of up to ``longest`` bytes.  A pointer leads backwards only, so that it ends.  One to the
     first name of the message, as most answers have it, is not followed in vain: that name was read before."""
     cdef Cursor at = c[0]
-    cdef bint is_first = left(c) + FIRST_NAME >= message.n
+    cdef bint is_first = left(c) + HEADER >= message.n
     cdef uint32_t size, target, here, jumps = 0, n = 0, end = message.n
     cdef Span label
     if name != NULL:
@@ -52,7 +51,7 @@ cdef bint walk_name(Conn* conn, Span message, Cursor* c, Name* name, uint32_t lo
                 odd(conn, b"DNS_label_forward_compress_offset" if target >= here else b"DNS_excessive_compression")
                 c.short = jumps > MOST_JUMPS
                 break
-            if target == FIRST_NAME and n == 0 and name == NULL and not is_first:
+            if target == HEADER and n == 0 and name == NULL and not is_first:
                 break
             at = within(part(message, target, here - target))
             end = here
