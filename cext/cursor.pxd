@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from cext.types cimport Span, copy_span, span
-from cext.wire cimport be16, be24, be32, be64
+from cext.wire cimport be16, be24, be32, be64, prefetch
 
 
 cdef extern from "scan.h" nogil:
@@ -48,6 +48,11 @@ cdef inline void move(Cursor* c, uint32_t n) noexcept nogil:
     """On by so many bytes, which are there."""
     c.p += n
     c.left -= n
+
+
+cdef inline void fetch_ahead(const Cursor* c, size_t n) noexcept nogil:
+    """Has the line that lies so many bytes on fetched; beyond the end too, for that reads nothing."""
+    prefetch(c.p + n)
 
 
 cdef inline bint has(Cursor* c, uint32_t n) noexcept nogil:

@@ -10,6 +10,8 @@ cdef enum:
     PREFIX = 16384                 # of a message is read; the rest is passed over
     LONGEST_MESSAGE = 1 << 30      # the server's own limit, PQ_LARGE_MESSAGE_LIMIT
     LONGEST_STARTUP = 10000        # MAX_STARTUP_PACKET_LENGTH
+    NEAR_ROW = 5                   # rows ahead that are fetched: some 500 and 1,600 bytes of usual ones
+    FAR_ROW = 16
 
 cdef enum StartupCode:             # manual, "Message Formats"
     PROTOCOL_3 = 3                 # upper half of StartupMessage's version

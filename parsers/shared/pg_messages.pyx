@@ -2,7 +2,8 @@
 
 The frontend/backend protocol, versions 3.0 and 3.2: manual, chapter "Frontend/Backend Protocol".
 """
-from cext.cursor cimport (Cursor, Span, byte_at, left, pass_over, peek, take, take_rest, u8, u32, until, within)
+from cext.cursor cimport (Cursor, Span, byte_at, fetch_ahead, left, pass_over, peek, take, take_rest, u8, u32, until,
+                          within)
 from cext.parser cimport Conn, Match, Verdict, need, skip
 
 
@@ -36,6 +37,9 @@ cdef uint32_t pass_run(Conn* conn, bint is_orig, Cursor* c, uint64_t* size, Verd
     """Steps over the messages of one type that come here one behind the other, by their heads, without a copy.
 
     How many they are, and their bytes; 0 when the head of the first is not here yet, or is none.
+
+    Trick "rows are alike": only a head tells where the next is, so each would be waited for.  Where all are as long as
+    this one, those some rows on are fetched: of this segment, and of the next behind it in a file.
     """
     cdef uint8_t kind = peek(c, 0)
     cdef uint32_t count = 0, body
@@ -46,6 +50,8 @@ cdef uint32_t pass_run(Conn* conn, bint is_orig, Cursor* c, uint64_t* size, Verd
         if body < 4 or body > LONGEST_MESSAGE:
             verdict[0] = Verdict.REJECT
             break
+        fetch_ahead(&m, <size_t>NEAR_ROW * body)
+        fetch_ahead(&m, <size_t>FAR_ROW * body)
         count += 1
         size[0] += body + 1
         body -= 4
