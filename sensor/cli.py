@@ -1,7 +1,5 @@
 """The command line.  Records go to standard output, words to standard error."""
 import contextlib
-import gc
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -47,7 +45,6 @@ Examples:
   cloudmri check cloudmri.toml
   cloudmri check cloudmri.toml -i ens6
 """
-GARBAGE = 100_000                  # Python objects between two looks for cycles
 INTERRUPTED = 130                  # 128 + SIGINT, as shells have it
 
 
@@ -328,23 +325,3 @@ def schema(kind: str | None, form: str | None) -> None:
     else:
         for name, one in known.items():
             click.echo(f"{name:<12} {one.doc}")
-
-
-def main() -> None:
-    """The entry point: a closed pipe ends the program as it ends any other."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    gc.set_threshold(GARBAGE)      # modules are no garbage; looking for some in them takes 4 ms of a start
-    try:
-        cloudmri()
-    except SystemExit as end:
-        leave(end)
-
-
-def leave(end: SystemExit) -> None:
-    """Ends the program at once: all is written by now, and to take an interpreter apart takes 15 ms."""
-    if isinstance(end.code, str):
-        raise end                  # a message, which Python prints
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:     # it was closed from the start
-            stream.flush()
-    os._exit(end.code or 0)
