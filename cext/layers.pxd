@@ -69,12 +69,13 @@ cdef inline Layer drop(Walk* w, Drop why) noexcept nogil:
 
 
 cdef inline bint is_port(const uint16_t* ports, uint16_t port) noexcept nogil:
-    """One of MOST_PORTS; unused places hold 0, which is none.  All are compared: that is one instruction."""
-    cdef uint16_t same = 0
-    cdef int i
-    for i in range(MOST_PORTS):
-        same |= ports[i] == port
-    return same and port
+    """One of at most MOST_PORTS, behind which there is a 0."""
+    cdef int i = 0
+    while i < MOST_PORTS and ports[i]:
+        if ports[i] == port:
+            return True
+        i += 1
+    return False
 
 
 cdef Layer first_layer(Walk* w, uint32_t link) noexcept nogil
