@@ -44,6 +44,7 @@ class Table:
     def __init__(self, runs: int, scale: float, work: Path) -> None:
         self.runs, self.scale, self.work, self.rows = runs, scale, work, list[Row]()
         self.readers = dict[str, float]()  # who read the trace: CPU seconds for a million packets
+        self.small = self.make("one", traffic.many_flows(1))
 
     def add(self, what: str, measured: float, unit: str, goal: float | None = None, at_most: bool = True) -> None:
         one = Row(what, measured, unit, goal, at_most)
@@ -56,17 +57,19 @@ class Table:
 
     def cost(self, capture: Path, options: str = "", runs: int | None = None) -> Cost:
         """Without start-up, which is a row of its own, and measured in turns with this."""
-        commands = {"ours": replay(options), "start": self.start}
+        commands = {"ours": replay(options), "start": self.start()}
         found = in_turns(commands, capture, runs or self.runs)
         return found["ours"].without(found["start"])
 
+    def start(self, options: str = "") -> str:
+        """A replay that has hardly more to do than to begin."""
+        return replay(options).replace("{pcap}", shlex.quote(str(self.small)))
+
     def starts(self) -> None:
-        small = self.make("one", traffic.many_flows(1))
-        self.start = replay().replace("{pcap}", shlex.quote(str(small)))
         python = shlex.quote(sys.executable)
         sensor = shlex.join(SENSOR)
-        commands = {"click": f"{python} -c 'import click'", "version": f"{sensor} --version", "replay": self.start}
-        found = in_turns(commands, small, 4 * self.runs)
+        commands = {"click": f"{python} -c 'import click'", "version": f"{sensor} --version", "replay": self.start()}
+        found = in_turns(commands, self.small, 4 * self.runs)
         self.add("--version, of importing click", found["version"].cpu / found["click"].cpu, "times", 1.3)
         self.add("replay of one flow, of importing click", found["replay"].cpu / found["click"].cpu, "times", 2.5)
 
@@ -96,11 +99,19 @@ class Table:
             found = in_turns({kind: f"{bare} {kind}" for kind in ("http", "stats")}, capture, self.runs)
             more = found["http"].user - found["stats"].user
             self.add("an http record, from the parser's state to bytes", more / records["http.log"] * 1e9, "ns", 400)
-        found = in_turns({"one": replay(), "two": replay("--workers 2"), "start": self.start}, capture, self.runs)
-        walls = [found[name].without(found["start"]).wall for name in ("two", "one")]
-        self.add("trace: two workers' wall time, of one's", walls[0] / walls[1], "times", 0.58)
+        self.two_workers(capture)
         if backlog.is_possible():
             self.live(capture)
+
+    def two_workers(self, capture: Path) -> None:
+        """Each without its own start-up: two have a second process to begin and to hear from."""
+        read_from_disk(capture)
+        kinds = {"one": "", "two": "--workers 2"}
+        commands = {name: replay(options) for name, options in kinds.items()}
+        starts = {f"start of {name}": self.start(options) for name, options in kinds.items()}
+        found = in_turns(commands | starts, capture, self.runs)
+        walls = {name: found[name].without(found[f"start of {name}"]).wall for name in kinds}
+        self.add("trace: two workers' wall time, of one's", walls["two"] / walls["one"], "times", 0.58)
 
     def live(self, capture: Path) -> None:
         """The same frames from a ring and from a file."""
@@ -124,7 +135,7 @@ class Table:
         many.unlink()
         for kind, idle in (("UDP", traffic.idle_udp(most)), ("TCP", traffic.idle_tcp(most))):
             capture = self.make("idle", idle)
-            found = in_turns({"flows": replay("--only stats"), "start": self.start}, capture, 1)
+            found = in_turns({"flows": replay("--only stats"), "start": self.start()}, capture, 1)
             held = found["flows"].memory - found["start"].memory
             self.add(f"{most:,} {kind} flows at once: memory of each", held * 1e6 / most, "bytes", 512)
             capture.unlink()
