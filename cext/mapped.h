@@ -9,11 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
-enum { MOST_MAPPINGS = 64 };                                                   /* at a time; whoever gets none reads */
+enum {
+    MOST_MAPPINGS = 64,                                                        /* at a time; whoever gets none reads */
+    FAULT_AROUND = 1 << 16                                                     /* what Linux maps where a page is missed */
+};
 
 struct Mapping {
     uint8_t *volatile p;                                                       /* NULL: nobody's */
@@ -78,6 +77,11 @@ static struct Mapping *map_file(int fd, uint64_t at, size_t n) {
 static int is_shortened(const struct Mapping *m) {
     struct stat about;
     return m->cut || (fstat(m->fd, &about) == 0 && (uint64_t)about.st_size < m->end);
+}
+
+/* Has the pages of n bytes mapped, as far as they are in memory. */
+static void touch(const volatile uint8_t *p, size_t n) {
+    for (size_t at = 0; at < n; at += FAULT_AROUND) (void)p[at];
 }
 
 static void unmap_file(struct Mapping *m) {

@@ -9,9 +9,9 @@ cdef extern from "mapped.h" nogil:
         uint64_t end
     Mapping* map_file(int fd, uint64_t at, size_t n)
     bint is_shortened(const Mapping* m)
+    void touch(const uint8_t* p, size_t n)
     void unmap_file(Mapping* m)
     enum: MADV_DONTNEED
-    enum: MADV_POPULATE_READ
     int madvise(void* p, size_t n, int advice)
 
 

@@ -30,12 +30,12 @@ cdef class MappedFile:
     cdef void move_on(self, uint64_t done, uint64_t begin, uint64_t end) noexcept nogil:
         """This stretch of the file is read next, and nothing before ``done`` any more.
 
-        Trick "stretches": the pages of a stretch are asked for at once, not by a fault for each, and those of the last
-        are given back.  A kernel that cannot do it (before 5.14) brings pages as they are looked at.
+        Trick "stretches": the pages of a stretch are mapped at once, by a look at one of sixteen, and those of the last
+        are given back.
         """
         done -= done % LARGE_PAGE
         begin -= begin % LARGE_PAGE
         if done > self.given_back:
             madvise(self.mapping.p + (self.given_back - self.at), done - self.given_back, MADV_DONTNEED)
             self.given_back = done
-        madvise(self.mapping.p + (begin - self.at), end - begin, MADV_POPULATE_READ)
+        touch(self.mapping.p + (begin - self.at), end - begin)
