@@ -55,6 +55,15 @@ cdef inline void fetch_ahead(const Cursor* c, size_t n) noexcept nogil:
     prefetch(c.p + n)
 
 
+cdef inline void fetch_lines(const Cursor* c, size_t begin, size_t end) noexcept nogil:
+    """The same for all from so many bytes on up to so many, as far as they are there."""
+    if end > c.left:
+        end = c.left
+    while begin < end:
+        fetch_ahead(c, begin)
+        begin += 64
+
+
 cdef inline bint has(Cursor* c, uint32_t n) noexcept nogil:
     if c.left < n:
         c.short = True

@@ -13,8 +13,9 @@ what follows an Upgrade.
 """
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 
-from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, colon_of, equals, equals_nocase, go_back, head_line,
-                          left, line, part, peek, since, span, take, take_rest, trimmed, until, within)
+from cext.cursor cimport (Cursor, Line, Span, behind, byte_at, colon_of, equals, equals_nocase, fetch_lines,
+                          go_back, head_line, left, line, part, peek, since, span, take, take_rest, trimmed, until,
+                          within)
 from cext.parser cimport (ALL, ANYBODY, HTTP_HEADERS, HTTP_SHA256, NOBODY, Conn, Match, Parser, Reason, Verdict,
                           confirm, emit_draft, find_protocol, hand_over, policy, skip, weird)
 from cext.record cimport (Draft, Drafts, Record, fold, free_draft, get_text, is_set, keep_text, lend_item,
@@ -95,6 +96,8 @@ cdef class HttpParser(Parser):
             self.client = -1 if is_orig == (is_answer(c[0]) == Match.YES) else 1
         asks = is_orig == (self.client == 1)
         m = &self.message[asks]
+        if m.state == START:       # what comes behind the lines that are fetched of any frame: a head, and a body's kind
+            fetch_lines(c, 128, 768)
         while left(c) and verdict == Verdict.MORE and not conn.taps[is_orig].skipping and conn.next_protocol == NOBODY:
             if m.cut_line:
                 until(c, 10)
