@@ -9,7 +9,7 @@ GARBAGE = 100_000                  # Python objects between two looks for cycles
 
 def main() -> None:
     """The entry point: a closed pipe ends the program as it ends any other."""
-    gc.set_threshold(GARBAGE)      # before all imports: modules are no garbage; looking for some takes a 15th of a start
+    gc.set_threshold(GARBAGE)      # before all imports: modules are no garbage, and to look for some takes a while
     from sensor.cli import cloudmri
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

@@ -9,7 +9,6 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from cext.pcap import Capture
@@ -83,15 +82,17 @@ def find(patterns: list[str]) -> list[str]:
 
 def files_below(path: str) -> list[str]:
     """The file itself, or the captures below a directory."""
+    from pathlib import Path  # knows of URLs, which takes a 20th of a start to import
+
     if not os.path.isdir(path):
         return [path]
-    return [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file() and looks_like_capture(file)]
+    return [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file() and looks_like_capture(str(file))]
 
 
-def looks_like_capture(path: Path) -> bool:
+def looks_like_capture(path: str) -> bool:
     """True when the first bytes, unpacked, are those of a capture."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:
             return unpacked(cast(BinaryIO, file)).read(4) in CAPTURE_MAGICS
     except broken():
         return False

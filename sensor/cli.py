@@ -1,5 +1,6 @@
 """The command line.  Records go to standard output, words to standard error."""
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -208,12 +209,10 @@ def refuse_terminal(form: str, output: str) -> None:
 
 def run(work: "Replay", output: str, quiet: bool) -> int:
     """Drives a replay into its sink.  The exit code: 0, 1 where a file could not be used, 130 after Ctrl-C."""
-    from pathlib import Path
-
     from sensor.sinks import DirectorySink, Sink, StreamSink
     from sensor.summary import summary
     refuse_terminal(work.options.format, output)
-    sink: Sink = StreamSink(sys.stdout.buffer) if output == "-" else DirectorySink(Path(output), work.options.format)
+    sink: Sink = StreamSink(sys.stdout.buffer) if output == "-" else DirectorySink(output, work.options.format)
     signal.signal(signal.SIGINT, lambda *_: interrupt(work))
     with contextlib.closing(sink), progress(work, quiet):
         for kind, data in work:
@@ -234,8 +233,7 @@ def interrupt(work: "Replay") -> None:
 @contextlib.contextmanager
 def progress(work: "Replay", quiet: bool) -> Iterator[None]:
     """A bar on a terminal for files whose size is known; nothing elsewhere."""
-    from pathlib import Path
-    sizes = {name: Path(name).stat().st_size for name in work.names if name != "-"}
+    sizes = {name: os.stat(name).st_size for name in work.names if name != "-"}
     if quiet or not sys.stderr.isatty() or sum(sizes.values()) < 1 << 26:
         yield
         return

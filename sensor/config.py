@@ -4,7 +4,6 @@ What the command line says comes before what the file says, and that before the 
 """
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -37,17 +36,18 @@ def settled(ctx: click.Context) -> dict[str, Any]:
     own = [option for option in ctx.command.params if isinstance(option, Setting)]
     here = [option for option in own if ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE]
     decided = {name for option in here for name in (option.name, option.instead_of)}
-    for name, value in (read(Path(path)) if path else {}).items():
+    for name, value in (read(path) if path else {}).items():
         if name not in decided and any(option.name == name for option in own):
             said[name] = value
     return said
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: str) -> dict[str, Any]:
     """What a file says, by the name of the option.  Raises ConfigError."""
     import tomllib
     try:
-        text = path.read_text()
+        with open(path) as file:
+            text = file.read()
         said = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None

@@ -16,7 +16,6 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NoReturn
 
 import msgpack
@@ -200,7 +199,7 @@ class SharedOutput:
     def __init__(self, output: str, form: Format) -> None:
         self.turns, self.kinds = Turns(), sorted(schemas())
         self.begun = mmap.mmap(-1, mmap.PAGESIZE)      # a byte for each kind
-        self.files = None if output == "-" else DirectorySink(Path(output), form, append=True)
+        self.files = None if output == "-" else DirectorySink(output, form, append=True)
         self.sink: Sink = self.files or StreamSink(sys.stdout.buffer)
 
     def join(self) -> None:

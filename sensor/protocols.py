@@ -2,12 +2,13 @@
 
 A package of one's own announces its parsers by the entry-point group ``sensor.parsers``; see docs/python-parser.md.
 """
+import glob
 import importlib
 import logging
+import os
 import pkgutil
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import parsers
@@ -40,11 +41,17 @@ def load() -> None:
 def announced() -> list[Any]:
     """Entry points of our group.  importlib.metadata takes a sixth of the start-up, so it is imported only where the
     files that it would read speak of the group."""
-    files = (file for path in sys.path for file in Path(path or ".").glob("*-info/entry_points.txt"))
-    if not any(f"[{GROUP}]" in file.read_text(errors="replace") for file in files):
+    folders = [path or os.curdir for path in sys.path]
+    if not any(speaks_of_us(os.path.join(folder, name)) for folder in folders
+               for name in glob.iglob("*-info/entry_points.txt", root_dir=folder)):
         return []
     from importlib.metadata import entry_points
     return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+def speaks_of_us(path: str) -> bool:
+    with open(path, errors="replace") as file:
+        return f"[{GROUP}]" in file.read()
 
 
 def import_all() -> None:

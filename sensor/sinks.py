@@ -1,6 +1,5 @@
 """Where encoded records go."""
 import os
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from sensor.errors import SensorError
@@ -35,26 +34,29 @@ class DirectorySink:
     """One file a kind, with Zeek's names: conn.log, http.log and so on.  Files of the same name are replaced, or
     appended to."""
 
-    def __init__(self, folder: Path, format: str, *, append: bool = False) -> None:
+    def __init__(self, folder: str, format: str, *, append: bool = False) -> None:
         self.folder, self.suffix, self.append = folder, SUFFIX[format], append
         self.files: dict[str, BinaryIO] = {}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
         except OSError as error:
             raise SensorError(f"cannot write to {folder}: {error.strerror}") from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise SensorError(f"cannot write to {folder}: no permission; choose another with --output")
 
+    def path(self, kind: str) -> str:
+        return os.path.join(self.folder, f"{kind}.{self.suffix}")
+
     def begin(self, kind: str) -> None:
         """Empties a kind's file, for one that is appended to."""
-        (self.folder / f"{kind}.{self.suffix}").open("wb").close()
+        open(self.path(kind), "wb").close()
 
     def write(self, kind: str | None, data: Encoded) -> None:
         assert kind is not None
         try:
             if kind not in self.files:
-                path = self.folder / f"{kind}.{self.suffix}"
-                self.files[kind] = path.open("ab" if self.append else "wb", buffering=0)
+                path = self.path(kind)
+                self.files[kind] = open(path, "ab" if self.append else "wb", buffering=0)  # noqa: SIM115
             write_all(self.files[kind], data)
         except OSError as error:
             raise SensorError(f"cannot write {kind}.{self.suffix} in {self.folder}: {error.strerror}") from None

@@ -8,7 +8,6 @@ A VNI names a mirror session, not a network, so the flow key holds a tenant, and
 """
 import hashlib
 import ipaddress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sensor.errors import UsageError
@@ -33,6 +32,8 @@ class Tenants:
         # number → name, account, VPC; it grows as envelopes come; None where no tenant has a name
         self.names: dict[int, tuple[bytes, bytes, bytes]] | None = {} if kind == "map" else None
         if path and not known:
+            from pathlib import Path
+
             from sensor.tenant_map import read_map
             known = read_map(Path(path))
         self.map = known

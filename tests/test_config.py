@@ -32,7 +32,7 @@ def test_the_example_in_the_docs_is_the_one_that_is_printed_and_can_be_used() ->
 def test_every_key_is_documented_and_at_its_default_in_the_example(tmp_path: Path) -> None:
     text = example()
     assert all(option.help for option in KEYS.values())
-    found = read(Path(written(tmp_path, text)))
+    found = read(written(tmp_path, text))
     missing = {option.name for option in KEYS.values()} - found.keys()
     assert missing == {"interface", "listen", "filter", "exclude", "only", "local_nets"}
     context = click.Context(click.Command(""))
@@ -42,7 +42,7 @@ def test_every_key_is_documented_and_at_its_default_in_the_example(tmp_path: Pat
     every = text.replace("\n# interface", "\ninterface").replace("\n# listen", "\nlisten")
     for name in ("filter", "exclude", "only", "local_nets"):
         every = every.replace(f"\n# {name} =", f"\n{name} =")
-    assert len(read(Path(written(tmp_path, every)))) == len(KEYS)
+    assert len(read(written(tmp_path, every))) == len(KEYS)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_every_key_is_documented_and_at_its_default_in_the_example(tmp_path: Pat
 def test_mistakes_name_the_line_and_what_to_write(tmp_path: Path, text: str, said: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        read(Path(path))
+        read(path)
     assert str(caught.value).startswith(f"{path}{said}")
     for words in (["check", path], ["replay", "-c", path, HTTP], ["live", "-c", path, "-i", "lo"]):
         done = sensor(*words)

@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Any, NoReturn
 
 from cext.receiver import Receiver
@@ -184,7 +183,7 @@ def open_source(job: Job) -> Ring | Receiver:
 def open_sink(output: str, form: Format) -> Sink:
     if output == "-":
         return StreamSink(sys.stdout.buffer)
-    return DirectorySink(Path(output), form, append=True)
+    return DirectorySink(output, form, append=True)
 
 
 def work(job: Job) -> NoReturn:
