@@ -96,7 +96,7 @@ cdef class HttpParser(Parser):
             self.client = -1 if is_orig == (is_answer(c[0]) == Match.YES) else 1
         asks = is_orig == (self.client == 1)
         m = &self.message[asks]
-        if m.state == START:       # what comes behind the lines that are fetched of any frame: a head, and a body's kind
+        if m.state == START:       # what lies behind the lines that are fetched of any frame: a head, a body's kind
             fetch_lines(c, 128, 768)
         while left(c) and verdict == Verdict.MORE and not conn.taps[is_orig].skipping and conn.next_protocol == NOBODY:
             if m.cut_line:
