@@ -40,6 +40,8 @@ from parsers.shared.http_record import HTTP_SCHEMA
 cdef enum:
     LONGEST_LINE = 16384           # nginx and Apache refuse longer ones by default; the rest of the line is passed over
     MOST_PENDING = 100             # requests without an answer, as in Zeek
+    FETCHED = 128                  # bytes of a message that lie in the lines that are fetched of any frame
+    LOOKED_AT = 768                # … of a usual head, and of what its body's kind is told by
 
 cdef enum State:                   # what a side waits for
     START                          # a request line or status line
@@ -96,8 +98,8 @@ cdef class HttpParser(Parser):
             self.client = -1 if is_orig == (is_answer(c[0]) == Match.YES) else 1
         asks = is_orig == (self.client == 1)
         m = &self.message[asks]
-        if m.state == START:       # what lies behind the lines that are fetched of any frame: a head, a body's kind
-            fetch_lines(c, 128, 768)
+        if m.state == START:
+            fetch_lines(c, FETCHED, LOOKED_AT)
         while left(c) and verdict == Verdict.MORE and not conn.taps[is_orig].skipping and conn.next_protocol == NOBODY:
             if m.cut_line:
                 until(c, 10)
