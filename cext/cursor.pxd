@@ -56,7 +56,7 @@ cdef inline void fetch_ahead(const Cursor* c, size_t n) noexcept nogil:
 
 
 cdef inline void fetch_lines(const Cursor* c, size_t begin, size_t end) noexcept nogil:
-    """The same for all from so many bytes on up to so many, as far as they are there."""
+    """Has all lines fetched that lie between, as far as they are there."""
     if end > c.left:
         end = c.left
     while begin < end:
