@@ -82,10 +82,10 @@ def find(patterns: list[str]) -> list[str]:
 
 def files_below(path: str) -> list[str]:
     """The file itself, or the captures below a directory."""
-    from pathlib import Path  # knows of URLs, which takes a 20th of a start to import
-
     if not os.path.isdir(path):
         return [path]
+    from pathlib import Path  # knows of URLs, which takes a 20th of a start to import
+
     return [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file() and looks_like_capture(str(file))]
 
 

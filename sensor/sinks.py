@@ -35,13 +35,13 @@ class DirectorySink:
     appended to."""
 
     def __init__(self, folder: str, format: str, *, append: bool = False) -> None:
-        self.folder, self.suffix, self.append = folder, SUFFIX[format], append
+        self.folder, self.suffix, self.append = folder or os.curdir, SUFFIX[format], append
         self.files: dict[str, BinaryIO] = {}
         try:
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(self.folder, exist_ok=True)
         except OSError as error:
             raise SensorError(f"cannot write to {folder}: {error.strerror}") from None
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not os.access(self.folder, os.W_OK | os.X_OK):
             raise SensorError(f"cannot write to {folder}: no permission; choose another with --output")
 
     def path(self, kind: str) -> str:

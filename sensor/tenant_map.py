@@ -1,6 +1,5 @@
 """The file of ``--tenant map:FILE``, as TOML.  docs/operating.md has an example."""
 import ipaddress
-from pathlib import Path
 
 import msgspec
 
@@ -24,10 +23,11 @@ class TenantMap(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     tenant: tuple[Tenant, ...]
 
 
-def read_map(path: Path) -> TenantMap:
+def read_map(path: str) -> TenantMap:
     """A tenant map from TOML.  Raises TenantMapError that says what is wrong, and where."""
     try:
-        found = msgspec.toml.decode(path.read_bytes(), type=TenantMap)
+        with open(path, "rb") as file:
+            found = msgspec.toml.decode(file.read(), type=TenantMap)
         for tenant in found.tenant:
             for net in tenant.sources:
                 ipaddress.ip_network(net)

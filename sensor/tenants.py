@@ -32,10 +32,8 @@ class Tenants:
         # number → name, account, VPC; it grows as envelopes come; None where no tenant has a name
         self.names: dict[int, tuple[bytes, bytes, bytes]] | None = {} if kind == "map" else None
         if path and not known:
-            from pathlib import Path
-
             from sensor.tenant_map import read_map
-            known = read_map(Path(path))
+            known = read_map(path)
         self.map = known
         self.named = known.tenant if known else ()
         self.networks = [(ipaddress.ip_network(net), tenant) for tenant in self.named for net in tenant.sources]

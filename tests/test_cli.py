@@ -53,6 +53,12 @@ def test_a_capture_comes_through_a_pipe() -> None:
     assert done.stdout == sensor("replay", "-q", HTTP).stdout
 
 
+def test_an_output_without_a_name_is_the_current_directory(tmp_path: Path) -> None:
+    words = [*SENSOR, "replay", "-q", HTTP, "--output", ""]
+    assert subprocess.run(words, cwd=tmp_path, check=False).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["conn.log", "http.log", "stats.log"]
+
+
 def test_output_directory_has_zeeks_names(tmp_path: Path) -> None:
     assert sensor("replay", "-q", HTTP, "--output", str(tmp_path / "logs")).returncode == 0
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["conn.log", "http.log", "stats.log"]
