@@ -30,6 +30,7 @@ cdef enum Mark:                    # history letters that are written once; orig
 
 cdef struct Segment:               # payload that waits for what comes before it
     Segment* after
+    Segment* last                  # of the first one: the last one held, behind which most that come go
     uint64_t at                    # relative sequence number
     uint64_t acks                  # data of the other side that its sender had seen
     uint32_t n                     # bytes of sequence space

@@ -359,7 +359,7 @@ cdef void note_gap(Flow* f, bint is_orig) noexcept nogil:
     if f.history_size == before:
         return
     move_places(s, at)
-    move_places(peer, at + 1 if peer.waits_packets >= s.waits_packets else at)
+    move_places(peer, at + 1 if peer.waits_since <= s.waits_since else at)
     if at >= before:
         return
     letter = f.history[before]

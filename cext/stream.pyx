@@ -17,6 +17,10 @@ from cext.tcp cimport clean
 from cext.types cimport SECOND
 
 
+cdef enum:
+    LEAST_CHARGE = 1024            # bytes of a side's bound that a held segment takes: its list stays short to walk
+
+
 cdef class Taker:
     cdef bint wants(self, Flow* f) noexcept nogil:
         return False
@@ -42,8 +46,13 @@ cdef inline bint in_hole(const Side* s) noexcept nogil:
     return s.held != NULL or goal(s) > s.next
 
 
+cdef inline uint32_t charge(uint32_t have) noexcept nogil:
+    """What a held segment of so many captured bytes counts for."""
+    return max(<uint32_t>sizeof(Segment) + have, <uint32_t>LEAST_CHARGE)
+
+
 cdef class Streams:
-    def __init__(self, Taker taker, *, double window=0.25, uint32_t window_packets=128, uint32_t side_bytes=1 << 20,
+    def __init__(self, Taker taker, *, double window=0.25, uint32_t window_packets=512, uint32_t side_bytes=2 << 20,
                  uint64_t most_bytes=48 << 20):
         self.taker, self.window, self.window_packets = taker, <Time>(window * SECOND), window_packets
         self.side_bytes, self.most_bytes = side_bytes, most_bytes
@@ -95,6 +104,8 @@ cdef class Streams:
         cdef bint blind = not self.taker.wants(f)
         cdef uint64_t end = <uint64_t>t.at + p.claimed, stop
         cdef uint32_t off, n, have
+        if me.held != NULL and me.held.last.at <= at:
+            link = &me.held.last
         while at < end:
             while link[0] != NULL and link[0].at + link[0].n <= at:
                 link = &link[0].after
@@ -106,7 +117,7 @@ cdef class Streams:
             have = 0 if p.captured <= off or blind else p.captured - off
             if have > n:
                 have = n
-            if me.held_bytes + sizeof(Segment) + have > self.side_bytes or self.held > self.most_bytes:
+            if me.held_bytes + charge(have) > self.side_bytes or self.held > self.most_bytes:
                 return False
             s = <Segment*>malloc(sizeof(Segment) + have)
             if s == NULL:
@@ -116,8 +127,12 @@ cdef class Streams:
             memcpy(s.bytes, p.payload + off, have)
             s.after = link[0]
             link[0] = s
-            me.held_bytes += sizeof(Segment) + have
-            self.held += sizeof(Segment) + have
+            if s.after == NULL:
+                me.held.last = s
+            elif me.held == s:
+                s.last = s.after.last
+            me.held_bytes += charge(have)
+            self.held += charge(have)
             at = stop
         return True
 
@@ -187,8 +202,10 @@ cdef class Streams:
                 if not unseen(me, peer.held.acks):
                     return False   # the question is here, and its turn comes first
             me.held = s.after
-            me.held_bytes -= sizeof(Segment) + s.have
-            self.held -= sizeof(Segment) + s.have
+            if me.held != NULL:
+                me.held.last = s.last
+            me.held_bytes -= charge(s.have)
+            self.held -= charge(s.have)
             if s.at + s.n > me.next:
                 cut = <uint32_t>(me.next - s.at)
                 if s.blind:
@@ -230,12 +247,13 @@ cdef class Streams:
             note_gap(f, is_orig)
 
     cdef void flush(self, Flow* f, Time now) noexcept nogil:
-        """Lets everything go: the flow ends, or memory is short."""
+        """Lets everything go: the flow ends, or memory is short.  Of two holes the one that was seen first is first."""
+        cdef bint first
         cdef bint moved = True
         while moved:
-            moved = (self.step(f, True, now, False) or self.step(f, False, now, False)
-                     or self.step(f, True, now, True) or self.step(f, False, now, True))
-        self.start_waiting(f, now)
+            self.step_all(f, now)
+            first = f.side[1].waits and not (f.side[0].waits and f.side[0].waits_since < f.side[1].waits_since)
+            moved = self.step(f, first, now, True) or self.step(f, not first, now, True)
 
     cdef void finish(self, Flow* f, Time now) noexcept nogil:
         """The flow has ended: nothing is held any more, and what is missing before a FIN is missed."""

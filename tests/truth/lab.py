@@ -170,4 +170,4 @@ class Lab:
         finally:
             dump.send_signal(2)
             dump.wait()
-        assert "0 packets dropped by kernel" in log.read_text()
+        assert "\n0 packets dropped by kernel" in log.read_text()

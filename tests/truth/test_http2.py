@@ -70,6 +70,7 @@ def truth() -> Truth:
             talk_to_nghttpx(lab)
         run = Run(seen.read_bytes(), secrets=True, http_sha256=True)
         assert not run.of("weird")
+        assert run.counters()["missed_bytes"] == 0  # else it is the mirror that lost some
         return run.of("http"), logged(work)
 
 
