@@ -18,7 +18,7 @@ from cext.types cimport SECOND
 
 
 cdef enum:
-    LEAST_CHARGE = 1024            # bytes of a side's bound that a held segment takes: its list stays short to walk
+    LEAST_CHARGE = 2048            # bytes of a side's bound that a held segment takes: its list stays short to walk
 
 
 cdef class Taker:
@@ -46,13 +46,18 @@ cdef inline bint in_hole(const Side* s) noexcept nogil:
     return s.held != NULL or goal(s) > s.next
 
 
+cdef inline uint32_t size_of(uint32_t have) noexcept nogil:
+    """Bytes that a held segment takes of which so many were captured."""
+    return <uint32_t>sizeof(Segment) + have
+
+
 cdef inline uint32_t charge(uint32_t have) noexcept nogil:
-    """What a held segment of so many captured bytes counts for."""
-    return max(<uint32_t>sizeof(Segment) + have, <uint32_t>LEAST_CHARGE)
+    """What it counts for at its side."""
+    return max(size_of(have), <uint32_t>LEAST_CHARGE)
 
 
 cdef class Streams:
-    def __init__(self, Taker taker, *, double window=0.25, uint32_t window_packets=512, uint32_t side_bytes=2 << 20,
+    def __init__(self, Taker taker, *, double window=0.25, uint32_t window_packets=2048, uint32_t side_bytes=4 << 20,
                  uint64_t most_bytes=48 << 20):
         self.taker, self.window, self.window_packets = taker, <Time>(window * SECOND), window_packets
         self.side_bytes, self.most_bytes = side_bytes, most_bytes
@@ -119,7 +124,7 @@ cdef class Streams:
                 have = n
             if me.held_bytes + charge(have) > self.side_bytes or self.held > self.most_bytes:
                 return False
-            s = <Segment*>malloc(sizeof(Segment) + have)
+            s = <Segment*>malloc(size_of(have))
             if s == NULL:
                 return False
             s.at, s.n, s.have, s.blind, s.ts, s.acks = at, n, have, blind, p.ts, t.acks
@@ -132,7 +137,7 @@ cdef class Streams:
             elif me.held == s:
                 s.last = s.after.last
             me.held_bytes += charge(have)
-            self.held += charge(have)
+            self.held += size_of(have)
             at = stop
         return True
 
@@ -205,7 +210,7 @@ cdef class Streams:
             if me.held != NULL:
                 me.held.last = s.last
             me.held_bytes -= charge(s.have)
-            self.held -= charge(s.have)
+            self.held -= size_of(s.have)
             if s.at + s.n > me.next:
                 cut = <uint32_t>(me.next - s.at)
                 if s.blind:
