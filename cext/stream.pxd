@@ -39,7 +39,7 @@ cdef class Streams:
     cdef void deliver_less(self, Flow* f, bint is_orig, uint32_t n, Time ts) noexcept nogil
     cdef bint hold(self, Flow* f, const Turn* t, const Packet* p, uint64_t at, uint32_t cut) noexcept nogil
     cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil
-    cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time ts) noexcept nogil
+    cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time now) noexcept nogil
     cdef bint may_give_up(self, const Flow* f, bint is_orig, Time now) noexcept nogil
     cdef void finish(self, Flow* f, Time now) noexcept nogil
     cdef void give_up_due(self, Flow* f, Time now) noexcept nogil

@@ -209,6 +209,7 @@ cdef class Streams:
             me.held = s.after
             if me.held != NULL:
                 me.held.last = s.last
+            me.waits = False           # what is behind it waits since it came itself
             me.held_bytes -= charge(s.have)
             self.held -= size_of(s.have)
             if s.at + s.n > me.next:
@@ -234,9 +235,11 @@ cdef class Streams:
             return False
         return now - me.waits_since >= self.window or me.waits_packets > self.window_packets
 
-    cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time ts) noexcept nogil:
+    cdef void give_up(self, Flow* f, bint is_orig, uint64_t to, Time now) noexcept nogil:
+        """The parser hears of it as of when the hole was seen: how long was waited is no part of what was said."""
         cdef Side* me = &f.side[is_orig]
         cdef uint64_t n = to - me.next
+        cdef Time ts = me.waits_since if me.waits else me.held.ts if me.held != NULL else now
         me.next = to
         self.count_missed(f, is_orig, n)
         me.waits = me.trusted = False

@@ -133,6 +133,20 @@ def test_a_lost_body_is_no_loss_of_the_transaction() -> None:
     assert "g" in got.one("conn")["history"]
 
 
+def test_how_long_a_hole_was_waited_for_is_no_part_of_a_duration() -> None:
+    """The hole is given up by the clock, or when the next request has come: it counts as of when it was seen."""
+    made = Talk(dport=80).open().say([(True, REQUEST % 0), (False, ANSWER)], most=100)
+    del made.packets[-1]  # the body's end; that it was there is shown by its acknowledgement
+    for later in (0.01, 0.4):
+        talk = Talk(dport=80, packets=made.packets[:], orig_seq=made.orig_seq, resp_seq=made.resp_seq)
+        talk.send(True, ACK, at=START + 0.006)
+        talk.send(True, PSH | ACK, REQUEST % 1, at=START + later)
+        talk.send(False, PSH | ACK, ANSWER, at=START + later + 0.001)
+        first, second = run(talk.frames()).of("http")
+        assert first["duration"] == pytest.approx(0.006 - 0.0003)
+        assert second["duration"] == pytest.approx(0.001)
+
+
 @given(seed=st.integers(0, 2**32))
 def test_when_a_hole_is_given_up_depends_on_its_own_flow_alone(seed: int) -> None:
     """Packets of others fill batches and move the clock: what is late by about the window is judged alike."""
