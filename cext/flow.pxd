@@ -35,7 +35,8 @@ cdef struct Segment:               # payload that waits for what comes before it
     uint64_t acks                  # data of the other side that its sender had seen
     uint32_t n                     # bytes of sequence space
     uint32_t have                  # bytes of them that were captured
-    bint blind                     # nobody wanted the bytes: they are not kept, and not missed
+    Flag blind                     # nobody wanted the bytes: they are not kept, and not missed
+    Flag trusted                   # both sides were well when it came: a hole in front of it is real
     uint32_t place                 # where in the history a hole in front of it was seen
     Time ts
     uint8_t bytes[1]
@@ -58,7 +59,7 @@ cdef struct Side:                  # one direction of TCP; sequence numbers are 
     Segment* held
     Time waits_since               # when the first held byte, or the first acknowledged hole, was seen
     uint32_t held_bytes
-    uint32_t waits_packets         # packets of the flow since then
+    uint32_t waits_packets         # packets of the flow since that is what it waits for
     uint32_t start                 # initial sequence number on the wire
     uint32_t syn_at                # where the last SYN, FIN, RST stood, for the history
     uint32_t fin_at

@@ -110,7 +110,7 @@ cdef class Streams:
         cdef uint64_t end = <uint64_t>t.at + p.claimed, stop
         cdef uint32_t off, n, have
         if me.held != NULL and me.held.last.at <= at:
-            link = &me.held.last
+            link = &me.held.last       # read, and passed over: what comes is put behind it
         while at < end:
             while link[0] != NULL and link[0].at + link[0].n <= at:
                 link = &link[0].after
@@ -128,7 +128,7 @@ cdef class Streams:
             if s == NULL:
                 return False
             s.at, s.n, s.have, s.blind, s.ts, s.acks = at, n, have, blind, p.ts, t.acks
-            s.place = f.history_size
+            s.place, s.trusted = f.history_size, clean(f)
             memcpy(s.bytes, p.payload + off, have)
             s.after = link[0]
             link[0] = s
@@ -188,7 +188,7 @@ cdef class Streams:
                 s.waits, s.waits_since, s.waits_packets, s.gap_at = True, now, 0, f.history_size
                 s.trusted = clean(f)
                 if s.held != NULL:     # not the first hole: it was seen when what stands behind it came
-                    s.waits_since, s.gap_at = s.held.ts, <uint8_t>s.held.place
+                    s.waits_since, s.gap_at, s.trusted = s.held.ts, <uint8_t>s.held.place, s.held.trusted
 
     cdef bint step(self, Flow* f, bint is_orig, Time now, bint forced) noexcept nogil:
         """One segment delivered or one hole given up; False when this side can only wait."""
@@ -239,7 +239,7 @@ cdef class Streams:
         """The parser hears of it as of when the hole was seen: how long was waited is no part of what was said."""
         cdef Side* me = &f.side[is_orig]
         cdef uint64_t n = to - me.next
-        cdef Time ts = me.waits_since if me.waits else me.held.ts if me.held != NULL else now
+        cdef Time ts = me.waits_since if me.waits else now
         me.next = to
         self.count_missed(f, is_orig, n)
         me.waits = me.trusted = False
@@ -260,7 +260,7 @@ cdef class Streams:
         cdef bint moved = True
         while moved:
             self.step_all(f, now)
-            first = f.side[1].waits and not (f.side[0].waits and f.side[0].waits_since < f.side[1].waits_since)
+            first = f.side[True].waits_since <= f.side[False].waits_since
             moved = self.step(f, first, now, True) or self.step(f, not first, now, True)
 
     cdef void finish(self, Flow* f, Time now) noexcept nogil:

@@ -147,6 +147,17 @@ def test_how_long_a_hole_was_waited_for_is_no_part_of_a_duration() -> None:
         assert second["duration"] == pytest.approx(0.001)
 
 
+def test_holes_are_real_that_were_seen_before_a_reset() -> None:
+    """All are given up at the end, when the connection is well no more; what was lost was lost before."""
+    made = Talk(dport=80).open().say([(True, REQUEST % 0), (False, ANSWER)], most=100)
+    del made.packets[-4], made.packets[-2]  # of the body: two holes, each with a segment behind it
+    made.send(True, ACK)
+    made.send(True, RST | ACK)
+    conn = run(made.frames()).one("conn")
+    assert conn["missed_bytes"] == 200
+    assert "g" in conn["history"]
+
+
 @given(seed=st.integers(0, 2**32))
 def test_when_a_hole_is_given_up_depends_on_its_own_flow_alone(seed: int) -> None:
     """Packets of others fill batches and move the clock: what is late by about the window is judged alike."""
